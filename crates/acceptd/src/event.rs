@@ -1,0 +1,195 @@
+//! Events: a fact or a request with a type and data, by the attributes of CloudEvents 1.0.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::{Data, Error, EventKey, OperationId, Result, Timestamp};
+
+/// A Rust type that is the data of one event type.
+///
+/// ```
+/// #[derive(serde::Serialize, serde::Deserialize)]
+/// struct StartEc2 { ami: String }
+/// impl acceptd::Event for StartEc2 {
+///     const TYPE: &'static str = "ec2.start";
+/// }
+/// ```
+pub trait Event: Serialize + DeserializeOwned + Send + 'static {
+    /// The event type, such as `ec2.start`.
+    const TYPE: &'static str;
+}
+
+/// What a producer says of an event; acceptd adds where it stands in the chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Draft {
+    /// The CloudEvents `type`.
+    pub kind: Cow<'static, str>,
+    /// The CloudEvents `source`: a URI reference that names the producer.
+    pub source: Cow<'static, str>,
+    /// The producer's own `id`; unique with `source` within the retention. Without one the event's key is its id.
+    pub id: Option<String>,
+    /// What in the source the event is about.
+    pub subject: Option<String>,
+    /// When it happened; the time of accepting when the producer did not say.
+    pub time: Option<Timestamp>,
+    /// Where the data's schema stands.
+    pub dataschema: Option<String>,
+    /// The payload.
+    pub data: Option<Data>,
+    /// CloudEvents extensions: lower-case names and their text.
+    pub extensions: BTreeMap<String, String>,
+}
+
+impl Draft {
+    /// An event of this type with nothing else said.
+    pub fn new(kind: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            kind: kind.into(),
+            source: Cow::Borrowed("/acceptd"),
+            id: None,
+            subject: None,
+            time: None,
+            dataschema: None,
+            data: None,
+            extensions: BTreeMap::new(),
+        }
+    }
+
+    /// The same with this payload.
+    #[must_use]
+    pub fn data(mut self, data: Data) -> Self {
+        self.data = Some(data);
+        self
+    }
+
+    /// An event from a Rust value.
+    ///
+    /// # Errors
+    /// When the value can't be written as JSON.
+    pub fn of<E: Event>(event: &E) -> Result<Self> {
+        Ok(Self::new(E::TYPE).data(Data::json(event)?))
+    }
+
+    /// Checks what CloudEvents asks of the attributes.
+    ///
+    /// # Errors
+    /// `InvalidArgument` that names the attribute.
+    pub fn check(&self) -> Result<()> {
+        check_type(&self.kind)?;
+        if self.source.is_empty() || self.source.len() > 2_048 {
+            return Err(Error::invalid("the event's source must be a URI reference of 1 to 2,048 characters"));
+        }
+        if self.id.as_ref().is_some_and(|id| id.is_empty() || id.len() > 255) {
+            return Err(Error::invalid("the event's id must have 1 to 255 characters"));
+        }
+        if let Some(name) = self.extensions.keys().find(|name| !is_attribute_name(name)) {
+            return Err(Error::invalid(format!(
+                "{name:?} is not a CloudEvents attribute name: 1 to 40 lower-case letters and digits"
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// Checks an event type: 1 to 255 printable characters without spaces.
+///
+/// # Errors
+/// `InvalidArgument`.
+pub fn check_type(kind: &str) -> Result<()> {
+    let fits = !kind.is_empty() && kind.len() <= 255 && kind.chars().all(|c| !c.is_whitespace() && !c.is_control());
+    if fits {
+        return Ok(());
+    }
+    Err(Error::invalid(format!("{kind:?} is not an event type: 1 to 255 characters without spaces")))
+}
+
+fn is_attribute_name(name: &str) -> bool {
+    (1..=40).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+}
+
+/// An event in the store: a draft with its place in the chain.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredEvent {
+    /// acceptd's own key.
+    pub key: EventKey,
+    /// The operation it belongs to: CloudEvents `correlationid`.
+    pub operation: OperationId,
+    /// The id of the event before: CloudEvents `causationid`. None for a root event.
+    pub cause: Option<String>,
+    /// How many events stand before it in the chain; 0 for a root event.
+    pub depth: u32,
+    /// When it was accepted or emitted.
+    pub accepted: Timestamp,
+    /// What the producer said.
+    pub draft: Draft,
+}
+
+impl StoredEvent {
+    /// The CloudEvents `id`.
+    pub fn id(&self) -> Cow<'_, str> {
+        match &self.draft.id {
+            Some(id) => Cow::Borrowed(id),
+            None => Cow::Owned(self.key.to_string()),
+        }
+    }
+}
+
+/// An event on its way into the store, with the consumers that will get it.
+#[derive(Debug, Clone)]
+pub struct NewEvent {
+    /// What the producer says.
+    pub draft: Draft,
+    /// Who gets it: one delivery each.
+    pub routes: Vec<Route>,
+}
+
+/// One consumer that gets an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// The consumer's name.
+    pub consumer: String,
+    /// What kind of target it has, as far as an operation's end depends on it.
+    pub weight: Weight,
+}
+
+/// How a delivery counts for the end of its operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Weight {
+    /// It decides the operation's state.
+    Tracked,
+    /// It decides the state only when nothing tracked exists: brokers, webhooks, email.
+    Untracked,
+    /// Untracked, and a message to the owner: takes the place of the automatic notification.
+    Inbox,
+}
+
+/// Whether a consumer's `on` pattern takes an event type: exact, `prefix.*`, or `*`.
+pub fn matches(pattern: &str, kind: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(prefix) => kind.starts_with(prefix) && kind.len() > prefix.len(),
+        None => pattern == kind,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns() {
+        assert!(matches("ec2.*", "ec2.start") && matches("*", "a") && matches("a", "a"));
+        assert!(!matches("ec2.*", "ec2.") && !matches("ec2.*", "ec3.start") && !matches("a", "ab"));
+    }
+
+    #[test]
+    fn attributes_are_checked() {
+        let mut draft = Draft::new("ec2.start");
+        draft.check().unwrap();
+        draft.extensions.insert("Bad-Name".into(), "1".into());
+        assert!(draft.check().unwrap_err().message().contains("Bad-Name"));
+        assert!(Draft::new("has space").check().is_err() && Draft::new("").check().is_err());
+    }
+}

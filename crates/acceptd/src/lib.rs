@@ -1,0 +1,34 @@
+//! Turns a slow endpoint into an accepted one: the request is stored durably and answered at once, and the work runs
+//! as a chain of events that survives crashes and deploys, says what it waits for, and tells its owner how it ended.
+//!
+//! The modules, in reading order: what things are ([`event`], [`delivery`], [`operation`], [`outcome`], [`retry`],
+//! [`wait`], [`notification`]), where they are kept ([`store`]).
+
+mod clock;
+mod data;
+pub mod delivery;
+mod error;
+pub mod event;
+pub mod fault;
+mod id;
+pub mod notification;
+pub mod operation;
+pub mod outcome;
+pub mod retry;
+pub mod store;
+mod timestamp;
+pub mod wait;
+
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use data::{Data, JSON, NESTING_MAX, check_json, is_json};
+pub use delivery::{Attempt, Delivery};
+pub use error::{Error, ErrorKind, Result};
+pub use event::{Draft, Event, NewEvent, Route, StoredEvent, Weight};
+pub use id::{DeliveryId, EventKey, Ids, NodeId, NotificationId, OperationId};
+pub use notification::Notification;
+pub use operation::{Operation, Status};
+pub use outcome::{Done, Fail, FailExt, Failure, Level, Next, Notice, Outcome, Progress};
+pub use retry::RetryPolicy;
+pub use store::Store;
+pub use timestamp::Timestamp;
+pub use wait::{Closure, Gate, Wait};

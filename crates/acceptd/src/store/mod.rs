@@ -1,0 +1,148 @@
+//! The store: the truth about operations, events, deliveries, attempts and notifications.
+//!
+//! [`Store`] is made of the verbs of a delivery's life, not of SQL. Each verb is one transaction: all of it is
+//! stored durably before the answer, or none of it. What a verb changes is decided in [`plan`], without IO, so that
+//! every store does the same. Time is an argument. The trait may change until 1.0: implement it only in this repository.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+mod command;
+pub mod memory;
+pub mod plan;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+mod view;
+
+pub use command::*;
+pub use view::*;
+
+use crate::{Closure, DeliveryId, NodeId, NotificationId, OperationId, Progress, Result, Timestamp};
+
+/// A verb's answer on its way.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
+
+/// Where everything is kept. See the module's text for what all verbs have in common.
+pub trait Store: Send + Sync + 'static {
+    /// Stores an operation with its root events and their deliveries, or finds the one that was accepted before
+    /// under the same idempotency key or event ids.
+    ///
+    /// # Errors
+    /// `KeyReused`, `Overloaded` (the backlog would pass `backlog_max`), `StorageFull`.
+    fn accept(&self, accept: Accept) -> Answer<'_, Accepted>;
+
+    /// Hands out waiting deliveries of one consumer that are due: highest priority first, then the earliest due.
+    /// Each is running with a counted attempt and a new fence when this returns. Nothing while the consumer is paused.
+    fn claim(&self, claim: Claim) -> Answer<'_, Claims>;
+
+    /// Ends an attempt: the delivery, its record, what it emits, its result and the notifications, together.
+    ///
+    /// # Errors
+    /// `StaleFence`, `AlreadySettled` or `Canceled`; nothing is changed then.
+    fn settle(&self, settle: Settle) -> Answer<'_, Settled>;
+
+    /// Gives a delivery whose target answered 202 a lease of its own, or renews it.
+    ///
+    /// # Errors
+    /// As for `settle`.
+    fn extend(&self, delivery: DeliveryId, fence: u64, lease: Timestamp, now: Timestamp) -> Answer<'_, ()>;
+
+    /// Keeps a running attempt's progress.
+    ///
+    /// # Errors
+    /// As for `settle`.
+    fn report(&self, delivery: DeliveryId, fence: u64, progress: Progress, now: Timestamp) -> Answer<'_, ()>;
+
+    /// Keeps the result of a step of a running attempt; later attempts find it. The first value of a name stays.
+    ///
+    /// # Errors
+    /// As for `settle`.
+    fn remember(&self, step: Step) -> Answer<'_, ()>;
+
+    /// The results of a delivery's steps, by name.
+    fn steps(&self, delivery: DeliveryId) -> Answer<'_, Vec<(String, Vec<u8>)>>;
+
+    /// Cancels every delivery of an operation that has not ended.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` when the operation has ended.
+    fn cancel(&self, operation: OperationId, now: Timestamp) -> Answer<'_, Stopped>;
+
+    /// Retries one dead letter, or all of an operation; the operation is open again.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` when there is no dead letter.
+    fn retry(&self, what: DeadLetters, now: Timestamp) -> Answer<'_, Stopped>;
+
+    /// Discards a dead letter; it counts as canceled.
+    ///
+    /// # Errors
+    /// `NotFound`; `Conflict` when the delivery is no dead letter.
+    fn discard(&self, delivery: DeliveryId, now: Timestamp) -> Answer<'_, Stopped>;
+
+    /// Shuts a consumer's gate. A pause by a person (no end) replaces a timed one; a later end replaces an earlier one.
+    fn pause(&self, consumer: String, closure: Closure) -> Answer<'_, ()>;
+
+    /// Opens a consumer's gate. False when it was not shut.
+    fn resume(&self, consumer: String, now: Timestamp) -> Answer<'_, bool>;
+
+    /// Enters a node with the consumers it serves, routes root events that waited for one of them, and notes for how
+    /// long each consumer was not served.
+    fn register(&self, register: Register) -> Answer<'_, Registered>;
+
+    /// Shows that a node lives.
+    fn heartbeat(&self, node: NodeId, now: Timestamp) -> Answer<'_, ()>;
+
+    /// Takes running deliveries from nodes without a heartbeat since `now - lease`, and from targets whose own lease is over.
+    fn rescue(&self, me: NodeId, lease: Duration, now: Timestamp) -> Answer<'_, Vec<Rescued>>;
+
+    /// Removes at most `max` operations that ended before `before` and hold no dead letter, with all that belongs to
+    /// them, and idempotency keys that are over. Returns how many operations went.
+    fn prune(&self, before: Timestamp, now: Timestamp, max: usize) -> Answer<'_, usize>;
+
+    /// One operation with its deliveries that have not ended (at most 100).
+    ///
+    /// # Errors
+    /// `NotFound`.
+    fn operation(&self, id: OperationId) -> Answer<'_, OperationView>;
+
+    /// The result of an operation: of its root deliveries, by consumer name.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    fn results(&self, id: OperationId) -> Answer<'_, Vec<ConsumerResult>>;
+
+    /// Operations, newest first. A page may be short, even empty, before the last one: go on while there is a `next`.
+    fn operations(&self, filter: OperationFilter, page: Page) -> Answer<'_, Listing<OperationView>>;
+
+    /// Every event, delivery and attempt of an operation, oldest first.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    fn chain(&self, id: OperationId) -> Answer<'_, Chain>;
+
+    /// One delivery with its event, and how many stand before it in its consumer's queue (at most 1,001).
+    ///
+    /// # Errors
+    /// `NotFound`.
+    fn delivery(&self, id: DeliveryId) -> Answer<'_, DeliveryView>;
+
+    /// Dead letters, newest first.
+    fn dead_letters(&self, page: Page) -> Answer<'_, Listing<DeadLetter>>;
+
+    /// Notifications of one owner, or of all.
+    fn notifications(&self, query: NotificationQuery) -> Answer<'_, Listing<crate::Notification>>;
+
+    /// Marks a notification as read.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    fn read(&self, id: NotificationId, now: Timestamp) -> Answer<'_, crate::Notification>;
+
+    /// Every consumer that is registered, paused or waited for: what it has waiting and running, and its closures.
+    fn consumers(&self, now: Timestamp) -> Answer<'_, Vec<ConsumerView>>;
+
+    /// How much waits, and whether storing works. Cheap: asked before every accept.
+    fn health(&self) -> Health;
+}

@@ -1,0 +1,253 @@
+//! What a verb changes, decided without IO. A store loads the rows, asks here, and writes what it is told.
+
+use crate::delivery::{self, Action, Attempt, Refusal, State};
+use crate::notification::ending_notice;
+use crate::operation::{Operation, Tally};
+use crate::store::{Accept, Settle, Verdict};
+use crate::{
+    Data, Delivery, Error, ErrorKind, EventKey, Failure, Ids, NewEvent, Notice, Notification, Route, StoredEvent,
+    Timestamp,
+};
+
+/// Rows to write for an accepted operation.
+#[derive(Debug)]
+pub struct NewOperation {
+    /// The operation.
+    pub operation: Operation,
+    /// Its root events, each with a flag whether no consumer takes it yet.
+    pub events: Vec<(StoredEvent, bool)>,
+    /// Their deliveries.
+    pub deliveries: Vec<Delivery>,
+}
+
+/// Rows to write when something happened to a delivery.
+#[derive(Debug)]
+pub struct Change {
+    /// The operation afterwards.
+    pub operation: Operation,
+    /// The delivery afterwards.
+    pub delivery: Delivery,
+    /// The record of an attempt that ended.
+    pub attempt: Option<Attempt>,
+    /// Events emitted.
+    pub events: Vec<StoredEvent>,
+    /// Their deliveries.
+    pub deliveries: Vec<Delivery>,
+    /// The delivery's result.
+    pub result: Option<Data>,
+    /// Messages to owners.
+    pub notifications: Vec<Notification>,
+    /// Whether the operation ended with this.
+    pub concluded: bool,
+}
+
+/// Plans an accept of events that are all new.
+pub fn accept(accept: &Accept, ids: &mut Ids) -> NewOperation {
+    let now = accept.now;
+    let mut operation = Operation {
+        id: ids.next(now),
+        kind: accept.events.first().map(|event| event.draft.kind.to_string()).unwrap_or_default(),
+        owner: accept.owner.clone(),
+        priority: accept.priority,
+        created: now,
+        started: None,
+        updated: now,
+        ended: None,
+        tracked: Tally::default(),
+        untracked: Tally::default(),
+        unrouted: 0,
+        inbox_live: 0,
+        told: false,
+        failure: None,
+    };
+    let mut events = Vec::with_capacity(accept.events.len());
+    let mut deliveries = Vec::with_capacity(accept.events.len());
+    for new in &accept.events {
+        let event = stored(new, &operation, None, 0, now, ids);
+        operation.unrouted += u32::from(new.routes.is_empty());
+        route(&event.key, &new.routes, &mut operation, (accept.due, now), ids, &mut deliveries);
+        events.push((event, new.routes.is_empty()));
+    }
+    NewOperation { operation, events, deliveries }
+}
+
+/// Plans the deliveries of one event that just found its consumers.
+pub fn route(
+    event: &EventKey,
+    routes: &[Route],
+    operation: &mut Operation,
+    (due, now): (Timestamp, Timestamp),
+    ids: &mut Ids,
+    into: &mut Vec<Delivery>,
+) {
+    for route in routes {
+        operation.add(route.weight);
+        into.push(Delivery {
+            id: ids.next(now),
+            operation: operation.id,
+            event: *event,
+            consumer: route.consumer.clone(),
+            weight: route.weight,
+            priority: operation.priority,
+            state: State::Waiting,
+            attempts: 0,
+            max_attempts: 0,
+            fence: 0,
+            since: now,
+            due,
+            waiting_since: now,
+            node: None,
+            lease: None,
+            throttled_since: None,
+            progress: None,
+        });
+    }
+}
+
+/// Plans a settle. `cause` is the event that the delivery carries.
+///
+/// # Errors
+/// `StaleFence`, `AlreadySettled` or `Canceled`.
+pub fn settle(
+    settle: &Settle,
+    delivery: &Delivery,
+    operation: Operation,
+    cause: impl FnOnce() -> crate::Result<StoredEvent>,
+    ids: &mut Ids,
+) -> crate::Result<Change> {
+    let action = Action::Settle { fence: settle.fence, verdict: (&settle.verdict).into() };
+    let mut change = apply(delivery, operation, &action, settle.now, ids)?;
+    if let Verdict::Done { result, emit, notify, progress } = &settle.verdict {
+        change.result = result.clone();
+        if progress.is_some() {
+            change.delivery.progress.clone_from(progress);
+        }
+        if !emit.is_empty() {
+            emit_events(&mut change, emit, &cause()?, settle.now, ids);
+        }
+        if let Some(notice) = notify {
+            notify_owner(&mut change, notice, settle.now, ids);
+        }
+    }
+    if let Verdict::GiveUp { outcome, .. } = &settle.verdict {
+        change.result = outcome.clone();
+    }
+    conclude(&mut change, settle.now, ids);
+    Ok(change)
+}
+
+/// Plans what a rescue, cancel, revive or discard does.
+///
+/// # Errors
+/// The refusal as an error.
+pub fn act(
+    action: &Action,
+    delivery: &Delivery,
+    operation: Operation,
+    now: Timestamp,
+    ids: &mut Ids,
+) -> crate::Result<Change> {
+    let mut change = apply(delivery, operation, action, now, ids)?;
+    conclude(&mut change, now, ids);
+    Ok(change)
+}
+
+fn apply(
+    delivery: &Delivery,
+    mut operation: Operation,
+    action: &Action,
+    now: Timestamp,
+    _ids: &mut Ids,
+) -> crate::Result<Change> {
+    let (next, attempt) = delivery::transition(delivery, action, now).map_err(|refusal| refused(delivery, refusal))?;
+    operation.moved(delivery.weight, delivery.state, next.state, now);
+    if let Some(attempt) = &attempt {
+        operation.settled(attempt.started);
+        if next.state == State::Dead && delivery.weight == crate::Weight::Tracked || operation.tracked.total == 0 {
+            operation.failure.clone_from(&attempt.failure);
+        }
+    }
+    Ok(Change {
+        operation,
+        delivery: next,
+        attempt,
+        events: Vec::new(),
+        deliveries: Vec::new(),
+        result: None,
+        notifications: Vec::new(),
+        concluded: false,
+    })
+}
+
+fn emit_events(change: &mut Change, emit: &[NewEvent], cause: &StoredEvent, now: Timestamp, ids: &mut Ids) {
+    for new in emit {
+        let event = stored(new, &change.operation, Some(cause), cause.depth + 1, now, ids);
+        route(&event.key, &new.routes, &mut change.operation, (now, now), ids, &mut change.deliveries);
+        change.events.push(event);
+    }
+}
+
+fn notify_owner(change: &mut Change, notice: &Notice, now: Timestamp, ids: &mut Ids) {
+    if change.delivery.weight == crate::Weight::Inbox {
+        change.operation.told = true;
+    }
+    let id = ids.next(now);
+    change.notifications.push(Notification::from_notice(id, notice, &change.operation, now));
+}
+
+fn conclude(change: &mut Change, now: Timestamp, ids: &mut Ids) {
+    change.concluded = change.operation.conclude(now);
+    if let (true, Some((status, _))) = (change.operation.owes_notification(), change.operation.ended) {
+        let notice = ending_notice(&change.operation, status);
+        change.operation.told = true;
+        let id = ids.next(now);
+        change.notifications.push(Notification::from_notice(id, &notice, &change.operation, now));
+    }
+}
+
+fn stored(
+    new: &NewEvent,
+    operation: &Operation,
+    cause: Option<&StoredEvent>,
+    depth: u32,
+    now: Timestamp,
+    ids: &mut Ids,
+) -> StoredEvent {
+    StoredEvent {
+        key: ids.next(now),
+        operation: operation.id,
+        cause: cause.map(|cause| cause.id().into_owned()),
+        depth,
+        accepted: now,
+        draft: new.draft.clone(),
+    }
+}
+
+/// A refusal as the error that callers get.
+pub fn refused(delivery: &Delivery, refusal: Refusal) -> Error {
+    let kind = match refusal {
+        Refusal::StaleFence => ErrorKind::StaleFence,
+        Refusal::AlreadySettled => ErrorKind::AlreadySettled,
+        Refusal::Canceled => ErrorKind::Canceled,
+        Refusal::WrongState(_) => ErrorKind::Conflict,
+    };
+    Error::new(kind, format!("delivery {}: {refusal}", delivery.id))
+}
+
+impl From<&Verdict> for delivery::Verdict {
+    fn from(verdict: &Verdict) -> Self {
+        match verdict {
+            Verdict::Done { .. } => Self::Done,
+            Verdict::Retry { due, failure } => Self::Retry { due: *due, failure: failure.clone() },
+            Verdict::Snooze { due } => Self::Snooze { due: *due },
+            Verdict::Throttled { due, failure } => Self::Throttled { due: *due, failure: failure.clone() },
+            Verdict::Release => Self::Release,
+            Verdict::GiveUp { failure, .. } => Self::GiveUp { failure: failure.clone() },
+        }
+    }
+}
+
+/// The failure that an operation shows while it is not ended well.
+pub fn shown_failure(operation: &Operation) -> Option<&Failure> {
+    operation.failure.as_ref().filter(|_| operation.deciding().dead > 0)
+}

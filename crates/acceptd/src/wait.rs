@@ -1,0 +1,121 @@
+//! Why a delivery is not running, or was not: gates, and the time spent before each.
+
+use serde::{Deserialize, Serialize};
+
+use crate::Timestamp;
+
+/// What a delivery waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Gate {
+    /// Its due time: a delay or the backoff after a failed attempt.
+    DueTime,
+    /// Its consumer is paused, by a person or because its target throttles.
+    Pause,
+    /// A free slot of its consumer.
+    Capacity,
+    /// Nobody serves its consumer, or no consumer takes its event.
+    NoConsumer,
+}
+
+impl Gate {
+    /// The word used in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::DueTime => "due-time",
+            Self::Pause => "pause",
+            Self::Capacity => "capacity",
+            Self::NoConsumer => "no-consumer",
+        }
+    }
+}
+
+/// A time during which a consumer's gate was shut for all its deliveries.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Closure {
+    /// [`Gate::Pause`] or [`Gate::NoConsumer`].
+    pub gate: Gate,
+    /// From when.
+    pub from: Timestamp,
+    /// Until when; None while it lasts and nobody knows.
+    pub until: Option<Timestamp>,
+    /// Who or what shut it.
+    pub by: String,
+    /// Why.
+    pub reason: String,
+}
+
+impl Closure {
+    /// Whether the gate is shut at that instant.
+    pub fn holds_at(&self, now: Timestamp) -> bool {
+        self.from <= now && self.until.is_none_or(|until| now < until)
+    }
+}
+
+/// Time spent before one gate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wait {
+    /// Which gate.
+    pub gate: Gate,
+    /// From when.
+    pub from: Timestamp,
+    /// Until when.
+    pub until: Timestamp,
+}
+
+/// Splits the time from `since` to `started` by gate: first the due time, then each closure that held, and what is
+/// left between them is capacity. Pieces under a millisecond are left out: that is how long starting takes.
+pub fn waits(since: Timestamp, due: Timestamp, started: Timestamp, closures: &[Closure]) -> Vec<Wait> {
+    let mut pieces = Vec::new();
+    let mut at = since;
+    push(&mut pieces, Gate::DueTime, &mut at, due.min(started));
+    let mut shut: Vec<_> = closures.iter().filter(|closure| closure.from < started).collect();
+    shut.sort_by_key(|closure| closure.from);
+    for closure in shut {
+        push(&mut pieces, Gate::Capacity, &mut at, closure.from);
+        push(&mut pieces, closure.gate, &mut at, closure.until.unwrap_or(started).min(started));
+    }
+    push(&mut pieces, Gate::Capacity, &mut at, started);
+    pieces
+}
+
+fn push(pieces: &mut Vec<Wait>, gate: Gate, at: &mut Timestamp, until: Timestamp) {
+    if until <= *at {
+        return;
+    }
+    if until.as_micros() - at.as_micros() >= 1_000 {
+        pieces.push(Wait { gate, from: *at, until });
+    }
+    *at = until;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: i64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    fn pause(from: i64, until: Option<i64>) -> Closure {
+        Closure { gate: Gate::Pause, from: at(from), until: until.map(at), by: "x".into(), reason: "y".into() }
+    }
+
+    fn split(since: i64, due: i64, started: i64, closures: &[Closure]) -> Vec<(Gate, i64, i64)> {
+        let waits = waits(at(since), at(due), at(started), closures);
+        waits.iter().map(|wait| (wait.gate, wait.from.as_millis(), wait.until.as_millis())).collect()
+    }
+
+    #[test]
+    fn the_time_is_split_without_gap_or_overlap() {
+        use Gate::{Capacity, DueTime, Pause};
+        assert_eq!(split(0, 0, 10, &[]), [(Capacity, 0, 10)]);
+        assert_eq!(split(0, 4, 10, &[]), [(DueTime, 0, 4), (Capacity, 4, 10)]);
+        assert_eq!(
+            split(0, 4, 20, &[pause(10, Some(15)), pause(2, Some(6))]),
+            [(DueTime, 0, 4), (Pause, 4, 6), (Capacity, 6, 10), (Pause, 10, 15), (Capacity, 15, 20)]
+        );
+        assert_eq!(split(0, 0, 20, &[pause(5, None)]), [(Capacity, 0, 5), (Pause, 5, 20)]);
+        assert_eq!(split(0, 0, 0, &[pause(0, None)]), []);
+    }
+}
