@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::*;
 use crate::{
     Attempt, Closure, Data, Delivery, DeliveryId, Error, EventKey, Ids, NodeId, Notification, NotificationId,
-    Operation, OperationId, Progress, Result, StoredEvent, Timestamp,
+    Operation, OperationId, ProgressReport, Result, StoredEvent, Timestamp,
 };
 
 mod accept;
@@ -174,7 +174,7 @@ impl Store for MemoryStore {
         self.answer(move |tables| tables.extend(delivery, fence, lease, now))
     }
 
-    fn report(&self, delivery: DeliveryId, fence: u64, progress: Progress, now: Timestamp) -> Answer<'_, ()> {
+    fn report(&self, delivery: DeliveryId, fence: u64, progress: ProgressReport, now: Timestamp) -> Answer<'_, ()> {
         self.answer(move |tables| tables.report(delivery, fence, progress, now))
     }
 

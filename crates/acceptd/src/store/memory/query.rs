@@ -95,7 +95,8 @@ impl Tables {
     pub(super) fn dead_letters(&self, page: Page) -> Result<Listing<DeadLetter>> {
         let dead = self.deliveries.values().rev().filter(|delivery| delivery.state == State::Dead);
         let before = dead.filter(|delivery| page.before.is_none_or(|before| delivery.id.ordinal() < before));
-        let letters: Result<Vec<_>> = before.take(page.size.saturating_add(1)).map(|delivery| self.dead_letter(delivery)).collect();
+        let letters: Result<Vec<_>> =
+            before.take(page.size.saturating_add(1)).map(|delivery| self.dead_letter(delivery)).collect();
         Ok(listed(letters?.into_iter(), page))
     }
 

@@ -5,7 +5,7 @@ use crate::delivery::{Action, transition};
 use crate::operation::Status;
 use crate::store::plan::{self, Change};
 use crate::store::{Settle, Settled, Step, Verdict};
-use crate::{Closure, Delivery, DeliveryId, Error, Gate, NotificationId, Progress, Result, Timestamp};
+use crate::{Closure, Delivery, DeliveryId, Error, Gate, NotificationId, ProgressReport, Result, Timestamp};
 
 /// What writing a change comes to, for the answers.
 #[derive(Debug, Default)]
@@ -62,7 +62,13 @@ impl Tables {
         Ok(())
     }
 
-    pub(super) fn report(&mut self, id: DeliveryId, fence: u64, progress: Progress, now: Timestamp) -> Result<()> {
+    pub(super) fn report(
+        &mut self,
+        id: DeliveryId,
+        fence: u64,
+        progress: ProgressReport,
+        now: Timestamp,
+    ) -> Result<()> {
         self.extended(id, fence, now, now)?;
         let mut delivery = self.delivery(id)?.clone();
         delivery.progress = Some(progress);
