@@ -5,22 +5,18 @@ import { accept, base, check, require } from "./check.mjs";
 
 const { EventSource } = require("eventsource");
 
-/** Ends a stream after its first `operation` event, as a broken connection would between two events. */
-function cutAfterFirstSnapshot() {
-  const decoder = new TextDecoder();
-  const encoder = new TextEncoder();
+/** A stream up to its first `operation` event, as when the connection breaks between two events. */
+async function* untilFirstSnapshot(body) {
   let text = "";
-  return new TransformStream({
-    transform(chunk, controller) {
-      text += decoder.decode(chunk, { stream: true });
-      for (let end; (end = text.indexOf("\n\n")) >= 0; ) {
-        const block = text.slice(0, end + 2);
-        text = text.slice(end + 2);
-        controller.enqueue(encoder.encode(block));
-        if (/^event: ?operation$/m.test(block)) return controller.terminate();
-      }
-    },
-  });
+  for await (const part of body.pipeThrough(new TextDecoderStream())) {
+    text += part;
+    for (let end; (end = text.indexOf("\n\n")) >= 0; ) {
+      const block = text.slice(0, end + 2);
+      text = text.slice(end + 2);
+      yield new TextEncoder().encode(block);
+      if (/^event: ?operation$/m.test(block)) return;
+    }
+  }
 }
 
 const events = []; // { name, id, data }
@@ -33,7 +29,7 @@ async function watchedFetch(url, init) {
   connection.status = response.status;
   if (connections.length > 1) return response;
   const { status, headers } = response;
-  return new Response(response.body.pipeThrough(cutAfterFirstSnapshot()), { status, headers });
+  return new Response(ReadableStream.from(untilFirstSnapshot(response.body)), { status, headers });
 }
 
 const operation = await (await accept("client.first")).json();
