@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Starts a machine at a slow cloud in three ways, and kills the server in the middle.
+# Starts a machine at a slow cloud: in the request, in a thread of the server, and accepted. The last two are killed
+# with kill -9 while the machine is starting.
 #
 #   run.sh [python|rust] [--check]
 #
