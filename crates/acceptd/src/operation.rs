@@ -159,6 +159,14 @@ impl Operation {
         self.started = Some(self.started.map_or(started, |first| first.min(started)));
     }
 
+    /// Gives up on the root events that no consumer takes: each counts as a canceled delivery.
+    pub fn abandon(&mut self, now: Timestamp) {
+        self.updated = now;
+        self.tracked.total += self.unrouted;
+        self.tracked.canceled += self.unrouted;
+        self.unrouted = 0;
+    }
+
     /// Ends or reopens the operation as its tally says. True when it ended just now.
     pub fn conclude(&mut self, now: Timestamp) -> bool {
         let ending = self.ending();

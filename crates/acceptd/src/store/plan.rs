@@ -116,7 +116,7 @@ pub fn settle(
     ids: &mut Ids,
 ) -> crate::Result<Change> {
     let action = Action::Settle { fence: settle.fence, verdict: (&settle.verdict).into() };
-    let mut change = apply(delivery, operation, &action, settle.now, ids)?;
+    let mut change = apply(delivery, operation, &action, settle.now)?;
     if let Verdict::Done { result, emit, notify, progress } = &settle.verdict {
         change.result = result.clone();
         if progress.is_some() {
@@ -132,7 +132,7 @@ pub fn settle(
     if let Verdict::GiveUp { outcome, .. } = &settle.verdict {
         change.result = outcome.clone();
     }
-    conclude(&mut change, settle.now, ids);
+    change.concluded = conclude(&mut change.operation, &mut change.notifications, settle.now, ids);
     Ok(change)
 }
 
@@ -147,23 +147,27 @@ pub fn act(
     now: Timestamp,
     ids: &mut Ids,
 ) -> crate::Result<Change> {
-    let mut change = apply(delivery, operation, action, now, ids)?;
-    conclude(&mut change, now, ids);
+    let mut change = apply(delivery, operation, action, now)?;
+    change.concluded = conclude(&mut change.operation, &mut change.notifications, now, ids);
     Ok(change)
 }
 
-fn apply(
-    delivery: &Delivery,
-    mut operation: Operation,
-    action: &Action,
-    now: Timestamp,
-    _ids: &mut Ids,
-) -> crate::Result<Change> {
+/// Plans what a cancel makes of root events that no consumer has taken: each counts as one canceled delivery.
+/// Answers the operation afterwards and the notifications.
+pub fn abandon(mut operation: Operation, now: Timestamp, ids: &mut Ids) -> (Operation, Vec<Notification>) {
+    let mut notifications = Vec::new();
+    operation.abandon(now);
+    conclude(&mut operation, &mut notifications, now, ids);
+    (operation, notifications)
+}
+
+fn apply(delivery: &Delivery, mut operation: Operation, action: &Action, now: Timestamp) -> crate::Result<Change> {
     let (next, attempt) = delivery::transition(delivery, action, now).map_err(|refusal| refused(delivery, refusal))?;
     operation.moved(delivery.weight, delivery.state, next.state, now);
     if let Some(attempt) = &attempt {
         operation.settled(attempt.started);
-        if next.state == State::Dead && delivery.weight == crate::Weight::Tracked || operation.tracked.total == 0 {
+        let decides = delivery.weight == crate::Weight::Tracked || operation.tracked.total == 0;
+        if next.state == State::Dead && decides {
             operation.failure.clone_from(&attempt.failure);
         }
     }
@@ -195,14 +199,14 @@ fn notify_owner(change: &mut Change, notice: &Notice, now: Timestamp, ids: &mut 
     change.notifications.push(Notification::from_notice(id, notice, &change.operation, now));
 }
 
-fn conclude(change: &mut Change, now: Timestamp, ids: &mut Ids) {
-    change.concluded = change.operation.conclude(now);
-    if let (true, Some((status, _))) = (change.operation.owes_notification(), change.operation.ended) {
-        let notice = ending_notice(&change.operation, status);
-        change.operation.told = true;
-        let id = ids.next(now);
-        change.notifications.push(Notification::from_notice(id, &notice, &change.operation, now));
+fn conclude(operation: &mut Operation, into: &mut Vec<Notification>, now: Timestamp, ids: &mut Ids) -> bool {
+    let concluded = operation.conclude(now);
+    if let (true, Some((status, _))) = (operation.owes_notification(), operation.ended) {
+        let notice = ending_notice(operation, status);
+        operation.told = true;
+        into.push(Notification::from_notice(ids.next(now), &notice, operation, now));
     }
+    concluded
 }
 
 fn stored(
