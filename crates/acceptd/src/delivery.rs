@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DeliveryId, EventKey, Failure, NodeId, OperationId, Progress, Timestamp, Weight};
+use crate::{DeliveryId, EventKey, Failure, NodeId, OperationId, ProgressReport, Timestamp, Weight};
 
 /// Where a delivery stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -78,7 +78,7 @@ pub struct Delivery {
     /// Since when its target has been throttling it without a break.
     pub throttled_since: Option<Timestamp>,
     /// What its handler last reported.
-    pub progress: Option<Progress>,
+    pub progress: Option<ProgressReport>,
 }
 
 /// What can happen to a delivery.

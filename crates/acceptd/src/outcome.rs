@@ -33,7 +33,7 @@ impl Failure {
 
 /// How far something is, as its handler reports it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Progress {
+pub struct ProgressReport {
     /// Units finished.
     pub done: u64,
     /// Units in all; 0 when unknown.
@@ -99,7 +99,7 @@ pub struct Done {
     /// Events that follow from it; stored in the same transaction as the end of the delivery.
     pub emit: Vec<Draft>,
     /// Its last progress.
-    pub progress: Option<Progress>,
+    pub progress: Option<ProgressReport>,
     /// A message to the owner.
     pub notify: Option<Notice>,
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::{
-    Data, Delivery, DeliveryId, Draft, Failure, NewEvent, NodeId, Notice, OperationId, Progress, Route, StoredEvent,
-    Timestamp,
+    Data, Delivery, DeliveryId, Draft, Failure, NewEvent, NodeId, Notice, OperationId, ProgressReport, Route,
+    StoredEvent, Timestamp,
 };
 
 /// An operation to accept.
@@ -101,7 +101,7 @@ pub enum Verdict {
         /// A message to the owner.
         notify: Option<Notice>,
         /// Its last progress.
-        progress: Option<Progress>,
+        progress: Option<ProgressReport>,
     },
     /// Another attempt follows at `due`, if any is left.
     Retry {

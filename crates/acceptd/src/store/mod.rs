@@ -6,6 +6,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 mod command;
@@ -18,7 +19,20 @@ mod view;
 pub use command::*;
 pub use view::*;
 
-use crate::{Closure, DeliveryId, NodeId, NotificationId, OperationId, Progress, Result, Timestamp};
+use crate::{Closure, DeliveryId, Error, NodeId, NotificationId, OperationId, ProgressReport, Result, Timestamp};
+
+/// Opens the store that a URL names: `sqlite:FILE`, or `memory:` for tests.
+///
+/// # Errors
+/// `InvalidArgument` for a URL that names no store; the store's own errors.
+pub fn open(url: &str) -> Result<Arc<dyn Store>> {
+    match url.split_once(':') {
+        Some(("memory", "")) => Ok(Arc::new(memory::MemoryStore::default())),
+        #[cfg(feature = "sqlite")]
+        Some(("sqlite", path)) if !path.is_empty() => todo!("{path}"),
+        _ => Err(Error::invalid(format!("{url:?} names no store; write sqlite:FILE"))),
+    }
+}
 
 /// A verb's answer on its way.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
@@ -52,7 +66,7 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// # Errors
     /// As for `settle`.
-    fn report(&self, delivery: DeliveryId, fence: u64, progress: Progress, now: Timestamp) -> Answer<'_, ()>;
+    fn report(&self, delivery: DeliveryId, fence: u64, progress: ProgressReport, now: Timestamp) -> Answer<'_, ()>;
 
     /// Keeps the result of a step of a running attempt; later attempts find it. The first value of a name stays.
     ///

@@ -1,0 +1,107 @@
+//! One attempt, as its target sees it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::consumer::{Reports, States};
+use crate::store::Claimed;
+use crate::{DeliveryId, Done, Draft, Event, Fail, OperationId, Outcome, Result, Store, StoredEvent, Timestamp};
+
+/// One attempt: the event, who it is for, and what a handler may ask of the engine. Cheap to clone.
+#[derive(Clone)]
+pub struct Context(Arc<Running>);
+
+/// What an attempt is made of; the engine builds it.
+pub struct Running {
+    /// The delivery, its event and its owner.
+    pub claimed: Claimed,
+    /// When the attempt will be out of time.
+    pub deadline: Timestamp,
+    /// Told when the attempt is canceled or the node gives it back.
+    pub stop: CancellationToken,
+    /// What the application gave its handlers.
+    pub states: Arc<States>,
+    /// Where progress is collected.
+    pub reports: Arc<Reports>,
+    /// Where steps are kept.
+    pub store: Arc<dyn Store>,
+    /// Events emitted so far; they count only when the attempt ends well.
+    pub emitted: Mutex<Vec<Result<Draft>>>,
+}
+
+impl Context {
+    /// The context of an attempt.
+    pub fn new(running: Running) -> Self {
+        Self(Arc::new(running))
+    }
+
+    /// The event.
+    pub fn event(&self) -> &StoredEvent {
+        &self.0.claimed.event
+    }
+
+    /// The delivery's id: the same in every attempt. Pass it on as idempotency key or client token.
+    pub fn delivery(&self) -> DeliveryId {
+        self.0.claimed.delivery.id
+    }
+
+    /// The operation it belongs to.
+    pub fn operation(&self) -> OperationId {
+        self.0.claimed.delivery.operation
+    }
+
+    /// The operation's owner.
+    pub fn owner(&self) -> Option<&str> {
+        self.0.claimed.owner.as_deref()
+    }
+
+    /// Which attempt this is; 1 is the first.
+    pub fn attempt(&self) -> u32 {
+        self.0.claimed.delivery.attempts
+    }
+
+    /// The attempt's fence: receivers that keep the highest one seen can refuse late calls.
+    pub fn fence(&self) -> u64 {
+        self.0.claimed.delivery.fence
+    }
+
+    /// When the attempt will be out of time.
+    pub fn deadline(&self) -> Timestamp {
+        self.0.deadline
+    }
+
+    /// Returns when the attempt was canceled or its node stops. Handlers need not watch it: they are dropped then.
+    pub async fn stopped(&self) {
+        self.0.stop.cancelled().await;
+    }
+
+    /// The event's data as a Rust value; JSON `null` when it has none.
+    ///
+    /// # Errors
+    /// When the data does not fit the type.
+    pub fn payload<E: Event>(&self) -> Result<E> {
+        match &self.event().draft.data {
+            Some(data) => data.parse(),
+            None => crate::Data::new(crate::JSON, "null").parse(),
+        }
+    }
+
+    /// The attempt's parts, for arguments.
+    pub(crate) fn running(&self) -> &Running {
+        &self.0
+    }
+
+    pub(crate) fn emitted(&self) -> MutexGuard<'_, Vec<Result<Draft>>> {
+        self.0.emitted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A handler's end with the events that it emitted on the way.
+    pub(crate) fn complete(&self, mut done: Done) -> Outcome {
+        let emitted = std::mem::take(&mut *self.emitted());
+        let mut drafts =
+            emitted.into_iter().collect::<Result<Vec<_>>>().map_err(|error| Fail::terminal("bad-event", error))?;
+        drafts.append(&mut done.emit);
+        Ok(Done { emit: drafts, ..done })
+    }
+}

@@ -1,0 +1,148 @@
+//! Consumers: who takes which events, where they go, and by which policy.
+//!
+//! A Rust consumer is an async function whose signature says everything: the event it takes, what it may emit
+//! ([`Emits`]), and what else it needs ([`State`], [`Steps`], [`Progress`], [`Context`]).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+mod argument;
+mod context;
+mod emits;
+mod handler;
+mod progress;
+mod steps;
+
+pub use argument::{Argument, Description, State, States};
+pub use context::{Context, Running};
+pub use emits::{Declares, Emits, EventSet};
+pub use handler::{Handler, IntoOutcome};
+pub use progress::{Progress, Reports};
+pub use steps::Steps;
+
+use crate::duration::IntoDuration;
+use crate::target::{Function, Inbox, Target};
+use crate::{Error, Result, RetryPolicy};
+
+/// Deliveries of one consumer that may run at once on a node, when it does not say.
+pub const CONCURRENCY: usize = 64;
+
+/// How long an attempt may take, when its consumer does not say.
+pub const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A named subscriber: which event types, which target, which policy, which events it may emit.
+pub struct Consumer {
+    pub(crate) name: String,
+    pub(crate) on: Vec<String>,
+    pub(crate) emits: Vec<String>,
+    pub(crate) target: Arc<dyn Target>,
+    pub(crate) retry: RetryPolicy,
+    pub(crate) timeout: Duration,
+    pub(crate) concurrency: usize,
+    pub(crate) lets_undeclared_pass: bool,
+    problem: Option<Error>,
+}
+
+impl Consumer {
+    /// A consumer that is an async function. The event type and what it may emit come from the function's signature.
+    pub fn new<H: Handler<Args>, Args: 'static>(name: impl Into<String>, handler: H) -> Self {
+        let emits = H::describe().emits;
+        let on = Function::<H, Args>::event_type().to_owned();
+        Self { emits, ..Self::to(name, [on], Arc::new(Function::new(handler))) }
+    }
+
+    /// A consumer with some other target. `on` are event types: exact, or a prefix such as `ec2.*`.
+    pub fn to(
+        name: impl Into<String>,
+        on: impl IntoIterator<Item = impl Into<String>>,
+        target: Arc<dyn Target>,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            on: on.into_iter().map(Into::into).collect(),
+            emits: Vec::new(),
+            target,
+            retry: RetryPolicy::default(),
+            timeout: TIMEOUT,
+            concurrency: CONCURRENCY,
+            lets_undeclared_pass: false,
+            problem: None,
+        }
+    }
+
+    /// A consumer that turns events of a type into notifications.
+    pub fn inbox(name: impl Into<String>, on: impl Into<String>) -> Self {
+        Self::to(name, [on], Arc::new(Inbox))
+    }
+
+    /// Declares events that it may emit, in addition to those of its signature.
+    #[must_use]
+    pub fn emits(mut self, kinds: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.emits.extend(kinds.into_iter().map(Into::into));
+        self
+    }
+
+    /// How many attempts there are in all, at least 1.
+    #[must_use]
+    pub fn retry(mut self, max_attempts: u32) -> Self {
+        self.retry.max_attempts = max_attempts;
+        self
+    }
+
+    /// The whole retry policy.
+    #[must_use]
+    pub fn retry_policy(mut self, policy: RetryPolicy) -> Self {
+        self.retry = policy;
+        self
+    }
+
+    /// How long an attempt may take: a [`Duration`], or text such as `"5m"`.
+    #[must_use]
+    pub fn timeout(mut self, timeout: impl IntoDuration) -> Self {
+        match timeout.into_duration() {
+            Ok(timeout) => self.timeout = timeout,
+            Err(error) => self.problem = Some(error),
+        }
+        self
+    }
+
+    /// How many of its deliveries may run at once on one node.
+    #[must_use]
+    pub fn concurrency(mut self, concurrency: usize) -> Self {
+        self.concurrency = concurrency;
+        self
+    }
+
+    /// Lets events that it emits without having declared them pass.
+    #[must_use]
+    pub fn let_undeclared_pass(mut self) -> Self {
+        self.lets_undeclared_pass = true;
+        self
+    }
+
+    pub(crate) fn check(&self, states: &States) -> Result<()> {
+        let wrong = |what: String| Err(Error::invalid(format!("consumer {}: {what}", self.name)));
+        if let Some(problem) = &self.problem {
+            return wrong(problem.to_string());
+        }
+        let name_fits = !self.name.is_empty()
+            && self.name.len() <= 100
+            && self.name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+        if !name_fits {
+            return wrong("a name has 1 to 100 letters, digits, '-', '_' and '.'".into());
+        }
+        if self.on.is_empty() {
+            return wrong("it takes no event type".into());
+        }
+        for kind in self.on.iter().chain(&self.emits) {
+            crate::event::check_type(kind)?;
+        }
+        if self.retry.max_attempts == 0 {
+            return wrong("at least 1 attempt is needed".into());
+        }
+        if self.concurrency == 0 || self.timeout.is_zero() {
+            return wrong("concurrency and timeout must be above 0".into());
+        }
+        self.target.check(states).or_else(|error| wrong(error.to_string()))
+    }
+}

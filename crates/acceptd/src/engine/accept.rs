@@ -1,0 +1,127 @@
+//! Accept: validate, route, store; the answer comes after the commit.
+
+use std::time::Duration;
+
+use crate::engine::{Engine, Monitor};
+use crate::store::{Accept, Accepted, IdempotencyKey, OperationView, Replay};
+use crate::{Draft, Error, ErrorKind, Event, OperationId, Result, Timestamp};
+
+/// What a caller asks for.
+#[derive(Debug, Clone, Default)]
+pub struct Submission {
+    /// The root events; at least one.
+    pub events: Vec<Draft>,
+    /// Who is told how it ends.
+    pub owner: Option<String>,
+    /// The earliest instant it may run; None is now.
+    pub due: Option<Timestamp>,
+    /// From -100 to 100; higher runs first.
+    pub priority: i8,
+    /// Whose key it is, the key, and a digest of the request.
+    pub idempotency: Option<(String, String, [u8; 32])>,
+}
+
+impl Submission {
+    /// A submission of one Rust event.
+    ///
+    /// # Errors
+    /// When the event can't be written as JSON.
+    pub fn of<E: Event>(event: &E) -> Result<Self> {
+        Ok(Self { events: vec![Draft::of(event)?], ..Self::default() })
+    }
+
+    /// The same for this owner.
+    #[must_use]
+    pub fn owner(mut self, owner: impl Into<String>) -> Self {
+        self.owner = Some(owner.into());
+        self
+    }
+}
+
+impl Engine {
+    /// Stores an operation durably and returns it; from then on its work will be done.
+    ///
+    /// # Errors
+    /// `InvalidArgument`, `UnknownEventType`, `KeyReused`; `Overloaded`, `StorageFull`, `ShuttingDown`: nothing was
+    /// stored, ask again later.
+    pub async fn accept(&self, submission: Submission) -> Result<Accepted> {
+        if self.is_draining() {
+            return Err(Error::new(ErrorKind::ShuttingDown, "the server is stopping and accepts nothing more"));
+        }
+        let accept = self.plan_accept(submission)?;
+        let accepted = self.0.store.accept(accept).await?;
+        self.wake(&accepted.woken);
+        Ok(accepted)
+    }
+
+    /// Waits until an operation has ended, at most this long, and returns where it stands.
+    ///
+    /// # Errors
+    /// `NotFound`, and the store's errors.
+    pub async fn wait_for_end(&self, id: OperationId, at_most: Duration) -> Result<Monitor> {
+        let mut watcher = self.0.changes.operation(id);
+        let deadline = tokio::time::Instant::now() + at_most;
+        loop {
+            let monitor = self.monitor(id).await?;
+            if monitor.status.is_done() {
+                return Ok(monitor);
+            }
+            tokio::select! {
+                () = watcher.changed() => {}
+                () = tokio::time::sleep_until(deadline) => return self.monitor(id).await,
+                () = self.draining() => return Ok(monitor),
+            }
+        }
+    }
+
+    /// The monitor of an operation that was accepted just now, without asking the store again when it is new.
+    ///
+    /// # Errors
+    /// The store's errors.
+    pub async fn monitor_accepted(&self, accepted: &Accepted) -> Result<Monitor> {
+        match accepted.replay {
+            Replay::New => {
+                let view = OperationView { operation: accepted.operation.clone(), live: Vec::new() };
+                Ok(self.new_monitor(view, &accepted.woken))
+            }
+            Replay::IdempotencyKey | Replay::Event => self.monitor(accepted.operation.id).await,
+        }
+    }
+
+    fn plan_accept(&self, submission: Submission) -> Result<Accept> {
+        let (now, settings) = (self.now(), self.settings());
+        if submission.events.is_empty() {
+            return Err(Error::invalid("there is no event to accept"));
+        }
+        if !(-100..=100).contains(&submission.priority) {
+            return Err(Error::invalid(format!("the priority {} is not from -100 to 100", submission.priority)));
+        }
+        if submission.owner.as_ref().is_some_and(|owner| owner.is_empty() || owner.len() > 255) {
+            return Err(Error::invalid("an owner has 1 to 255 characters"));
+        }
+        let mut events = Vec::with_capacity(submission.events.len());
+        for draft in submission.events {
+            draft.check()?;
+            let declared = self.0.declared.get(draft.kind.as_ref());
+            if submission.owner.is_none() && declared.is_some_and(|event| event.owner_required) {
+                return Err(Error::invalid(format!("{} needs an owner", draft.kind)));
+            }
+            events.push(self.0.router.root(draft)?);
+        }
+        let idempotency = submission.idempotency.map(|(scope, key, fingerprint)| IdempotencyKey {
+            scope,
+            key,
+            fingerprint,
+            expires: now + settings.idempotency_retention,
+        });
+        Ok(Accept {
+            events,
+            owner: submission.owner,
+            due: submission.due.unwrap_or(now).max(now),
+            priority: submission.priority,
+            idempotency,
+            backlog_max: settings.backlog_max,
+            now,
+        })
+    }
+}

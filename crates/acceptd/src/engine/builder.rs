@@ -1,0 +1,175 @@
+//! How an engine is put together and started.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::consumer::{Consumer, Reports, States};
+use crate::engine::dispatch::Dispatcher;
+use crate::engine::route::Router;
+use crate::engine::{Attempts, Changes, Engine, EventDeclaration, Inner, check_consumers, maintenance};
+use crate::store::{Register, Serving};
+use crate::{Clock, Error, Event, Ids, Result, Route, Store, SystemClock};
+
+/// What an operator may set; the defaults fit one machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Deliveries that may wait before accepting answers 503.
+    pub backlog_max: u64,
+    /// How many events may follow one another in a chain.
+    pub depth_max: u32,
+    /// How long a node may be silent before its deliveries run elsewhere.
+    pub lease: Duration,
+    /// How long a target that answered 202 may be silent.
+    pub target_lease: Duration,
+    /// How long ended operations are kept.
+    pub retention: Duration,
+    /// How long idempotency keys are kept.
+    pub idempotency_retention: Duration,
+    /// How often expired leases and heartbeats are looked at.
+    pub rescue_every: Duration,
+    /// How often operations past their retention are removed.
+    pub prune_every: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        const DAY: Duration = Duration::from_secs(24 * 3600);
+        Self {
+            backlog_max: 5_000_000,
+            depth_max: 32,
+            lease: Duration::from_secs(10),
+            target_lease: Duration::from_secs(30),
+            retention: 7 * DAY,
+            idempotency_retention: DAY,
+            rescue_every: Duration::from_millis(500),
+            prune_every: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Puts an engine together.
+pub struct Acceptd {
+    store: Result<Arc<dyn Store>>,
+    clock: Arc<dyn Clock>,
+    settings: Settings,
+    states: States,
+    consumers: Vec<Consumer>,
+    declared: BTreeMap<String, EventDeclaration>,
+}
+
+impl Acceptd {
+    /// An engine on this store.
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Self::on(Ok(store))
+    }
+
+    /// An engine on the store that a URL names: `sqlite:FILE`, or `memory:` for tests. A store that can't be opened
+    /// is reported by [`Acceptd::start`].
+    pub fn open(url: &str) -> Self {
+        Self::on(crate::store::open(url))
+    }
+
+    fn on(store: Result<Arc<dyn Store>>) -> Self {
+        Self {
+            store,
+            clock: Arc::new(SystemClock),
+            settings: Settings::default(),
+            states: States::default(),
+            consumers: Vec::new(),
+            declared: BTreeMap::new(),
+        }
+    }
+
+    /// Replaces the machine's clock.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Replaces the settings.
+    #[must_use]
+    pub fn settings(mut self, settings: Settings) -> Self {
+        self.settings = settings;
+        self
+    }
+
+    /// Gives handlers a value, which they take as `State<T>`.
+    #[must_use]
+    pub fn state<T: Clone + Send + Sync + 'static>(mut self, state: T) -> Self {
+        self.states.insert(state);
+        self
+    }
+
+    /// Adds a consumer.
+    #[must_use]
+    pub fn consumer(mut self, consumer: Consumer) -> Self {
+        self.consumers.push(consumer);
+        self
+    }
+
+    /// Declares an event type: it is accepted also while no consumer takes it.
+    #[must_use]
+    pub fn event(mut self, kind: impl Into<String>, declaration: EventDeclaration) -> Self {
+        self.declared.insert(kind.into(), declaration);
+        self
+    }
+
+    /// Declares the event type of a Rust type.
+    #[must_use]
+    pub fn event_of<E: Event>(self) -> Self {
+        self.event(E::TYPE, EventDeclaration::default())
+    }
+
+    /// Checks everything, registers the node with the store, and starts to run what waits.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a consumer that can't work; the store's own errors.
+    pub async fn start(self) -> Result<Engine> {
+        let store = self.store?;
+        check_consumers(&self.consumers, &self.states)?;
+        for kind in self.declared.keys() {
+            crate::event::check_type(kind)?;
+        }
+        if self.settings.lease.is_zero() || self.settings.target_lease.is_zero() {
+            return Err(Error::invalid("the leases must be above 0"));
+        }
+        let now = self.clock.now();
+        let servings: Vec<Serving> = self.consumers.iter().map(serving).collect();
+        let router = Router::new(&servings, self.declared.keys(), self.consumers.iter().flat_map(|c| &c.emits));
+        let node = Ids::after(0).next(now);
+        let register = Register { node, consumers: servings, lease: self.settings.lease, now };
+        store.register(register).await?;
+        let dispatchers = self.consumers.into_iter().map(|c| (c.name.clone(), Arc::new(Dispatcher::new(c)))).collect();
+        let engine = Engine(Arc::new(Inner {
+            store,
+            clock: self.clock,
+            settings: self.settings,
+            node,
+            router,
+            declared: self.declared,
+            dispatchers,
+            states: Arc::new(self.states),
+            reports: Arc::new(Reports::default()),
+            running: Attempts::default(),
+            changes: Changes::default(),
+            draining: CancellationToken::new(),
+            stopped: CancellationToken::new(),
+            tracker: TaskTracker::new(),
+        }));
+        // What the last run of this process left behind is rescued before anything new starts.
+        maintenance::rescue_once(&engine).await?;
+        engine.0.dispatchers.values().for_each(|dispatcher| dispatcher.start(&engine));
+        maintenance::start(&engine);
+        Ok(engine)
+    }
+}
+
+fn serving(consumer: &Consumer) -> Serving {
+    let route = Route { consumer: consumer.name.clone(), weight: consumer.target.weight() };
+    Serving { on: consumer.on.clone(), route }
+}

@@ -1,0 +1,157 @@
+//! The engine: accept → dispatch → execute → settle, each one file, over a [`Store`].
+//!
+//! It holds the store behind its trait, is told the time by a [`Clock`], names no adapter and knows no HTTP. What it
+//! keeps in memory can be rebuilt from the store: who waits is there, here is only who runs on this node.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+mod accept;
+mod builder;
+mod callback;
+mod catalog;
+mod changes;
+mod control;
+mod dispatch;
+mod execute;
+mod gate;
+mod maintenance;
+mod monitor;
+mod route;
+mod service;
+mod settle;
+
+pub use accept::Submission;
+pub use builder::{Acceptd, Settings};
+pub use callback::Callback;
+pub use catalog::{Catalog, CatalogConsumer, CatalogEvent, EventDeclaration};
+pub use changes::{Changes, Watcher};
+pub use gate::WaitingOn;
+pub use monitor::Monitor;
+pub use route::nearest;
+
+use crate::consumer::{Consumer, Reports, States};
+use crate::{Clock, DeliveryId, NodeId, Result, Store, Timestamp};
+use dispatch::Dispatcher;
+use route::Router;
+
+/// A running engine. Cheap to clone; [`Engine::shut_down`] ends it gracefully.
+#[derive(Clone)]
+pub struct Engine(Arc<Inner>);
+
+pub(crate) struct Inner {
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    settings: Settings,
+    node: NodeId,
+    router: Router,
+    declared: BTreeMap<String, EventDeclaration>,
+    dispatchers: BTreeMap<String, Arc<Dispatcher>>,
+    states: Arc<States>,
+    reports: Arc<Reports>,
+    running: Attempts,
+    changes: Changes,
+    draining: CancellationToken,
+    stopped: CancellationToken,
+    tracker: TaskTracker,
+}
+
+/// The attempts that run on this node, with the token that stops each.
+#[derive(Default)]
+pub(crate) struct Attempts(Mutex<HashMap<DeliveryId, CancellationToken>>);
+
+impl Attempts {
+    fn enter(&self, delivery: DeliveryId, stop: CancellationToken) {
+        self.lock().insert(delivery, stop);
+    }
+
+    fn leave(&self, delivery: DeliveryId) {
+        self.lock().remove(&delivery);
+    }
+
+    fn stop(&self, deliveries: &[DeliveryId]) {
+        let running = self.lock();
+        deliveries.iter().filter_map(|delivery| running.get(delivery)).for_each(CancellationToken::cancel);
+    }
+
+    fn stop_all(&self) {
+        self.lock().values().for_each(CancellationToken::cancel);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<DeliveryId, CancellationToken>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Engine {
+    /// The store.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.0.store
+    }
+
+    /// The present instant by the engine's clock.
+    pub fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
+    /// The settings it runs with.
+    pub fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    /// Tells who watches an operation or an inbox that something changed.
+    pub fn changes(&self) -> &Changes {
+        &self.0.changes
+    }
+
+    /// Whether it accepts no more because it is stopping.
+    pub fn is_draining(&self) -> bool {
+        self.0.draining.is_cancelled()
+    }
+
+    /// Returns when it starts to stop: streams end then.
+    pub async fn draining(&self) {
+        self.0.draining.cancelled().await;
+    }
+
+    /// Stops: accepts and starts nothing more, lets attempts that run finish within `grace`, then gives the rest back
+    /// uncounted. Returns when all of that is stored.
+    pub async fn shut_down(&self, grace: Duration) {
+        let inner = &self.0;
+        inner.draining.cancel();
+        inner.tracker.close();
+        if tokio::time::timeout(grace, inner.tracker.wait()).await.is_err() {
+            inner.running.stop_all();
+            inner.tracker.wait().await;
+        }
+        inner.stopped.cancel();
+    }
+
+    pub(crate) fn wake(&self, consumers: &[String]) {
+        for name in consumers {
+            if let Some(dispatcher) = self.0.dispatchers.get(name) {
+                dispatcher.wake();
+            }
+        }
+    }
+
+    fn consumer(&self, name: &str) -> Option<&Consumer> {
+        self.0.dispatchers.get(name).map(|dispatcher| dispatcher.consumer())
+    }
+}
+
+/// Checks consumers before anything starts.
+fn check_consumers(consumers: &[Consumer], states: &States) -> Result<()> {
+    let mut names = std::collections::BTreeSet::new();
+    for consumer in consumers {
+        consumer.check(states)?;
+        if !names.insert(consumer.name.as_str()) {
+            return Err(crate::Error::invalid(format!("two consumers are named {}", consumer.name)));
+        }
+    }
+    Ok(())
+}

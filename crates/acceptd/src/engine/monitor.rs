@@ -1,0 +1,160 @@
+//! The monitor: an operation as its caller sees it, with what it waits for.
+
+use crate::delivery::State;
+use crate::engine::Engine;
+use crate::engine::gate::{self, Standing, WaitingOn};
+use crate::store::{ConsumerView, OperationView};
+use crate::{Delivery, Failure, Gate, Operation, OperationId, ProgressReport, Result, Status};
+
+/// An operation with everything its caller may want to know now.
+#[derive(Debug, Clone)]
+pub struct Monitor {
+    /// The operation.
+    pub operation: Operation,
+    /// Where it stands.
+    pub status: Status,
+    /// What waits, by consumer and gate.
+    pub waiting_on: Vec<WaitingOn>,
+    /// From 0 to 100.
+    pub percent: u8,
+    /// What is going on, as the handler that reported last says it.
+    pub message: Option<String>,
+    /// Why it failed, when it did.
+    pub failure: Option<Failure>,
+}
+
+impl Engine {
+    /// Where an operation stands.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub async fn monitor(&self, id: OperationId) -> Result<Monitor> {
+        let view = self.0.store.operation(id).await?;
+        self.explain(view).await
+    }
+
+    /// Explains an operation that was read before, with the position of what waits.
+    ///
+    /// # Errors
+    /// The store's errors.
+    pub async fn explain(&self, view: OperationView) -> Result<Monitor> {
+        let waiting = view.live.iter().any(|delivery| delivery.state == State::Waiting);
+        let consumers = if waiting { self.0.store.consumers(self.now()).await? } else { Vec::new() };
+        let mut monitor = self.summarize(view, &consumers);
+        for (waiting, delivery) in &mut monitor.1 {
+            if waiting.gate == Gate::Capacity {
+                let ahead = self.0.store.delivery(delivery.id).await.map(|view| view.ahead).ok();
+                *waiting = self.explain_wait(delivery, waiting.count, ahead, &consumers);
+            }
+        }
+        let (monitor, waits) = monitor;
+        let unrouted = monitor.waiting_on;
+        let waiting_on = waits.into_iter().map(|(waiting, _)| waiting).chain(unrouted).collect();
+        Ok(Monitor { waiting_on, ..monitor })
+    }
+
+    /// Explains one delivery that waits.
+    ///
+    /// # Errors
+    /// The store's errors.
+    pub async fn explain_delivery(&self, delivery: &Delivery, ahead: Option<usize>) -> Result<WaitingOn> {
+        let consumers = self.0.store.consumers(self.now()).await?;
+        Ok(self.explain_wait(delivery, 1, ahead, &consumers))
+    }
+
+    /// The monitor of an operation that was accepted just now: everything of it waits.
+    pub(crate) fn new_monitor(&self, view: OperationView, woken: &[String]) -> Monitor {
+        let (mut monitor, _) = self.summarize(view, &[]);
+        let operation = &monitor.operation;
+        let mut seen = std::collections::BTreeMap::<&str, u64>::new();
+        woken.iter().for_each(|name| *seen.entry(name).or_default() += 1);
+        let waits = seen.into_iter().map(|(name, count)| {
+            let delivery = waiting_delivery(operation, name);
+            self.explain_wait(&delivery, count, None, &[])
+        });
+        monitor.waiting_on.extend(waits.collect::<Vec<_>>());
+        monitor
+    }
+
+    fn summarize(&self, view: OperationView, consumers: &[ConsumerView]) -> (Monitor, Vec<(WaitingOn, Delivery)>) {
+        let status = view.status();
+        let OperationView { operation, live } = view;
+        let mut groups: Vec<(Gate, Delivery, u64)> = Vec::new();
+        for delivery in live.iter().filter(|delivery| delivery.state == State::Waiting) {
+            let gate = self.explain_wait(delivery, 1, None, consumers).gate;
+            match groups.iter_mut().find(|(g, first, _)| *g == gate && first.consumer == delivery.consumer) {
+                Some((_, _, count)) => *count += 1,
+                None => groups.push((gate, delivery.clone(), 1)),
+            }
+        }
+        let waits = groups.into_iter().map(|(_, first, count)| {
+            let waiting = self.explain_wait(&first, count, None, consumers);
+            (waiting, first)
+        });
+        let waits = waits.collect();
+        let mut unrouted = Vec::new();
+        if operation.unrouted > 0 {
+            unrouted.push(gate::explain_unrouted(&operation.kind, operation.unrouted, operation.created));
+        }
+        let failure = crate::store::plan::shown_failure(&operation).cloned().filter(|_| status == Status::Failed);
+        let message = live.iter().rev().find_map(|delivery| delivery.progress.as_ref()?.message.clone());
+        let percent = percent(&operation, status, &live);
+        (Monitor { operation, status, waiting_on: unrouted, percent, message, failure }, waits)
+    }
+
+    fn explain_wait(
+        &self,
+        delivery: &Delivery,
+        count: u64,
+        ahead: Option<usize>,
+        consumers: &[ConsumerView],
+    ) -> WaitingOn {
+        let dispatcher = self.0.dispatchers.get(&delivery.consumer);
+        let known = consumers.iter().find(|view| view.name == delivery.consumer);
+        let standing = Standing {
+            served: dispatcher.is_some(),
+            running: dispatcher.map_or(0, |dispatcher| dispatcher.running()),
+            concurrency: dispatcher.map_or(0, |dispatcher| dispatcher.consumer().concurrency),
+            closure: known.and_then(|view| view.closure.as_ref()),
+        };
+        gate::explain(delivery, count, ahead, &standing, self.now())
+    }
+}
+
+/// Ended deliveries count whole, running ones as far as they report, of all that decide the operation.
+fn percent(operation: &Operation, status: Status, live: &[Delivery]) -> u8 {
+    let tally = operation.deciding();
+    if status == Status::Succeeded || tally.total == 0 {
+        return if status.is_done() { 100 } else { 0 };
+    }
+    let ended = f64::from(tally.total - tally.live());
+    let part = |report: &ProgressReport| match report.total {
+        0 => 0.0,
+        total => (report.done.min(total) as f64) / (total as f64),
+    };
+    let parts: f64 = live.iter().filter_map(|delivery| delivery.progress.as_ref()).map(part).sum();
+    // The last percent belongs to the end itself.
+    (((ended + parts) / f64::from(tally.total) * 100.0).floor() as u8).min(99)
+}
+
+fn waiting_delivery(operation: &Operation, consumer: &str) -> Delivery {
+    Delivery {
+        id: uuid::Uuid::nil().into(),
+        operation: operation.id,
+        event: uuid::Uuid::nil().into(),
+        consumer: consumer.to_owned(),
+        weight: crate::Weight::Tracked,
+        priority: operation.priority,
+        state: State::Waiting,
+        attempts: 0,
+        max_attempts: 0,
+        fence: 0,
+        since: operation.created,
+        due: operation.created,
+        waiting_since: operation.created,
+        node: None,
+        lease: None,
+        throttled_since: None,
+        progress: None,
+    }
+}

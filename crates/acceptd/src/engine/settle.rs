@@ -1,0 +1,165 @@
+//! Settle: turn an attempt's outcome into a verdict by the consumer's policy, and store it until it is stored.
+
+use std::time::Duration;
+
+use crate::consumer::Consumer;
+use crate::engine::Engine;
+use crate::engine::execute::Attempted;
+use crate::store::{Claimed, Settle, Settled, Verdict};
+use crate::{
+    Data, Delivery, DeliveryId, Done, Draft, Error, ErrorKind, Fail, Failure, Next, Outcome, Result, StoredEvent,
+    Timestamp,
+};
+
+/// How long the engine waits before it tries to store an end again.
+const AGAIN: Duration = Duration::from_millis(250);
+/// The longest that a target may ask to be left alone.
+const THROTTLE_MAX: Duration = Duration::from_secs(24 * 3600);
+
+impl Engine {
+    /// Stores how an attempt on this node ended.
+    pub(crate) async fn finish(&self, consumer: &Consumer, claimed: Claimed, attempted: Attempted) {
+        let Claimed { delivery, event, .. } = claimed;
+        let stored = match attempted {
+            Attempted::Ended(outcome) => {
+                let verdict = self.verdict(consumer, &delivery, &event, outcome);
+                self.store_end(delivery.id, delivery.fence, verdict).await.map(drop)
+            }
+            Attempted::TakenOver(lease) => self.hand_over(consumer, &delivery, lease).await,
+            Attempted::Stopped => self.store_end(delivery.id, delivery.fence, Verdict::Release).await.map(drop),
+        };
+        self.0.reports.take(delivery.id);
+        if let Err(error) = stored {
+            let (id, operation) = (delivery.id, delivery.operation);
+            tracing::info!(delivery = %id, %operation, %error, "the end of an attempt was not taken");
+        }
+    }
+
+    /// What an outcome means for its delivery.
+    pub(crate) fn verdict(
+        &self,
+        consumer: &Consumer,
+        delivery: &Delivery,
+        event: &StoredEvent,
+        outcome: Outcome,
+    ) -> Verdict {
+        match outcome {
+            Ok(done) => self.done(consumer, delivery, event, done),
+            Err(fail) => self.failed(consumer, delivery, fail),
+        }
+    }
+
+    /// Stores an end and tells everyone whom it concerns. Tries again for as long as the store can't and may later.
+    ///
+    /// # Errors
+    /// `StaleFence`, `AlreadySettled`, `Canceled`: it was not taken.
+    pub(crate) async fn store_end(&self, delivery: DeliveryId, fence: u64, verdict: Verdict) -> Result<Settled> {
+        loop {
+            let settle = Settle { delivery, fence, verdict: verdict.clone(), now: self.now() };
+            match self.0.store.settle(settle).await {
+                Ok(settled) => {
+                    self.wake(&settled.woken);
+                    self.0.changes.settled(&settled);
+                    return Ok(settled);
+                }
+                Err(error) if error.is_retryable() && self.0.store.health().writable => {
+                    tokio::time::sleep(AGAIN).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    async fn hand_over(&self, consumer: &Consumer, delivery: &Delivery, lease: Duration) -> Result<()> {
+        let now = self.now();
+        match self.0.store.extend(delivery.id, delivery.fence, now + lease, now).await {
+            // The target may have called its end in before its 202 was read.
+            Err(error) if error.kind() == ErrorKind::AlreadySettled => Ok(()),
+            Err(error) if error.is_retryable() => {
+                let fail = Fail::retry("taken-over", format!("the lease could not be stored: {error}"));
+                self.store_end(delivery.id, delivery.fence, self.failed(consumer, delivery, fail)).await.map(drop)
+            }
+            other => other,
+        }
+    }
+
+    fn done(&self, consumer: &Consumer, delivery: &Delivery, event: &StoredEvent, done: Done) -> Verdict {
+        if let Some(failure) = self.refuse_emits(consumer, event, &done.emit) {
+            return Verdict::GiveUp { failure, outcome: kept_outcome(&done) };
+        }
+        let progress = done.progress.or_else(|| self.0.reports.take(delivery.id));
+        let source = |draft: Draft| match draft.source.as_ref() {
+            "/acceptd" => Draft { source: format!("/consumers/{}", consumer.name).into(), ..draft },
+            _ => draft,
+        };
+        let emit = done.emit.into_iter().map(|draft| self.0.router.emitted(source(draft))).collect();
+        Verdict::Done { result: done.result, emit, notify: done.notify, progress }
+    }
+
+    fn refuse_emits(&self, consumer: &Consumer, event: &StoredEvent, emit: &[Draft]) -> Option<Failure> {
+        if emit.is_empty() {
+            return None;
+        }
+        if let Some(error) = emit.iter().find_map(|draft| draft.check().err()) {
+            return Some(Failure::new("bad-event", error));
+        }
+        let declared = |draft: &&Draft| consumer.emits.iter().any(|kind| crate::event::matches(kind, &draft.kind));
+        if !consumer.lets_undeclared_pass
+            && let Some(draft) = emit.iter().find(|draft| !declared(draft))
+        {
+            let (name, kind) = (&consumer.name, &draft.kind);
+            let message = format!("{name} emitted {kind}, which it does not declare; add it to its emits and retry");
+            return Some(Failure::new("undeclared-emit", message));
+        }
+        let depth_max = self.settings().depth_max;
+        (event.depth >= depth_max).then(|| {
+            Failure::new("chain-too-deep", format!("{depth_max} events follow one another already: is it a loop?"))
+        })
+    }
+
+    fn failed(&self, consumer: &Consumer, delivery: &Delivery, fail: Fail) -> Verdict {
+        let (now, policy, failure) = (self.now(), &consumer.retry, fail.failure);
+        match fail.next {
+            Next::Retry => {
+                let due = now + policy.backoff(delivery.attempts, rand::random());
+                Verdict::Retry { due, failure }
+            }
+            Next::RetryAfter(after) => Verdict::Retry { due: now + after, failure },
+            Next::Snooze(after) => Verdict::Snooze { due: now + after },
+            Next::Throttled { until, .. } => {
+                let since = delivery.throttled_since.unwrap_or(now);
+                if now.since(since) >= policy.give_up_after {
+                    let limit = crate::duration::format_duration(policy.give_up_after);
+                    let message = format!("throttled for longer than {limit}: {}", failure.message);
+                    return Verdict::GiveUp { failure: Failure::new("throttled", message), outcome: None };
+                }
+                Verdict::Throttled { due: clamp(until, now), failure }
+            }
+            Next::GiveUp => Verdict::GiveUp { failure, outcome: None },
+        }
+    }
+}
+
+/// A throttle ends in the future, and not later than a day from now.
+fn clamp(until: Timestamp, now: Timestamp) -> Timestamp {
+    until.clamp(now, now + THROTTLE_MAX)
+}
+
+/// The outcome of a handler whose emitted events were refused, for a person to look at.
+fn kept_outcome(done: &Done) -> Option<Data> {
+    let emit: Vec<_> = done
+        .emit
+        .iter()
+        .map(|draft| {
+            let data = draft.data.as_ref().and_then(Data::to_raw_json);
+            serde_json::json!({ "type": draft.kind, "data": data })
+        })
+        .collect();
+    let result = done.result.as_ref().and_then(Data::to_raw_json);
+    Data::json(&serde_json::json!({ "result": result, "emit": emit })).ok()
+}
+
+/// The error of a call for a delivery whose consumer is not served here.
+pub(crate) fn not_served(delivery: &Delivery) -> Error {
+    Error::new(ErrorKind::Unavailable, format!("consumer {} is not served here", delivery.consumer))
+}

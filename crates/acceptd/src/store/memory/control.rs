@@ -1,0 +1,130 @@
+//! Gates and nodes: pause, resume, register, heartbeat, rescue.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::{Node, Tables};
+use crate::delivery::{Action, State};
+use crate::store::{Register, Registered, Rescued, plan};
+use crate::{Closure, Delivery, EventKey, Gate, NodeId, Result, Route, Timestamp, event};
+
+impl Tables {
+    /// What keeps a consumer from claiming at that instant.
+    pub(super) fn shut_by(&self, consumer: &str, now: Timestamp) -> Option<&Closure> {
+        let closures = self.closures.get(consumer)?;
+        closures.iter().find(|closure| closure.gate == Gate::Pause && closure.holds_at(now))
+    }
+
+    /// Shuts a consumer's gate. Of two closures the one that ends later holds; without an end is latest.
+    pub(super) fn shut(&mut self, consumer: &str, closure: Closure) {
+        let now = closure.from;
+        if !closure.holds_at(now) {
+            return;
+        }
+        if let Some(current) = self.shut_by(consumer, now) {
+            let ends = |closure: &Closure| closure.until.unwrap_or(Timestamp::MAX);
+            if current.until.is_none() || closure.until.is_some() && ends(current) >= ends(&closure) {
+                return;
+            }
+        }
+        self.open(consumer, now);
+        self.closures.entry(consumer.to_owned()).or_default().push(closure);
+    }
+
+    /// Opens a consumer's gate; how long it was shut stays known.
+    pub(super) fn open(&mut self, consumer: &str, now: Timestamp) -> bool {
+        let Some(closures) = self.closures.get_mut(consumer) else { return false };
+        let mut was_shut = false;
+        for closure in closures.iter_mut().filter(|closure| closure.gate == Gate::Pause && closure.holds_at(now)) {
+            closure.until = Some(now);
+            was_shut = true;
+        }
+        closures.retain(|closure| closure.until != Some(closure.from));
+        was_shut
+    }
+
+    pub(super) fn register(&mut self, register: &Register) -> Result<Registered> {
+        let routed = self.route_waiting(register)?;
+        let names: BTreeSet<_> = register.consumers.iter().map(|serving| serving.route.consumer.clone()).collect();
+        for name in &names {
+            self.note_absence(name, register);
+        }
+        let node = Node { heartbeat: register.now, consumers: names.iter().cloned().collect() };
+        self.nodes.insert(register.node, node);
+        self.heartbeat(register.node, register.now);
+        let woken = names.into_iter().filter(|name| self.waiting(name).next().is_some()).collect();
+        Ok(Registered { woken, routed })
+    }
+
+    pub(super) fn heartbeat(&mut self, node: NodeId, now: Timestamp) {
+        let node = self.nodes.entry(node).or_default();
+        node.heartbeat = now;
+        self.served.extend(node.consumers.iter().map(|consumer| (consumer.clone(), now)));
+    }
+
+    pub(super) fn rescue(&mut self, me: NodeId, lease: Duration, now: Timestamp) -> Result<Vec<Rescued>> {
+        let lost: Vec<_> = self.live().filter(|delivery| self.is_lost(delivery, me, lease, now)).cloned().collect();
+        let mut rescued = Vec::new();
+        for delivery in lost {
+            let operation = self.operation(delivery.operation)?.clone();
+            let change = plan::act(&Action::Rescue, &delivery, operation, now, &mut self.ids)?;
+            let delivery = change.delivery.clone();
+            rescued.push(Rescued { delivery, notified: self.apply(change).notified });
+        }
+        Ok(rescued)
+    }
+
+    /// Whether whoever runs a delivery is gone: its target's lease is over, or its node is silent.
+    fn is_lost(&self, delivery: &Delivery, me: NodeId, lease: Duration, now: Timestamp) -> bool {
+        if delivery.state != State::Running {
+            return false;
+        }
+        if let Some(own) = delivery.lease {
+            return own <= now;
+        }
+        let is_silent = |node: NodeId| self.nodes.get(&node).is_none_or(|node| node.heartbeat < now - lease);
+        delivery.node.is_none_or(|node| node != me && is_silent(node))
+    }
+
+    /// Notes since when nobody served a consumer, when that is longer than a lease.
+    fn note_absence(&mut self, consumer: &str, register: &Register) {
+        let never = self.waiting(consumer).map(|delivery| delivery.since).min();
+        let Some(from) = self.served.get(consumer).copied().or(never) else { return };
+        if from >= register.now - register.lease {
+            return;
+        }
+        let (gate, until) = (Gate::NoConsumer, Some(register.now));
+        let reason = "no node served the consumer".to_owned();
+        let closure = Closure { gate, from, until, by: "acceptd".to_owned(), reason };
+        self.closures.entry(consumer.to_owned()).or_default().push(closure);
+    }
+
+    /// Gives root events that no consumer took to those that match now.
+    fn route_waiting(&mut self, register: &Register) -> Result<usize> {
+        let unrouted: Vec<(EventKey, Timestamp)> = self.unrouted.iter().map(|(key, due)| (*key, *due)).collect();
+        let mut routed = 0;
+        for (key, due) in unrouted {
+            let event = self.event(key)?;
+            let routes = routes_for(&event.draft.kind, register);
+            if routes.is_empty() {
+                continue;
+            }
+            let mut operation = self.operation(event.operation)?.clone();
+            operation.unrouted -= 1;
+            let mut deliveries = Vec::new();
+            let times = (due.max(register.now), register.now);
+            plan::route(&key, &routes, &mut operation, times, &mut self.ids, &mut deliveries);
+            self.operations.insert(operation.id, operation);
+            deliveries.into_iter().for_each(|delivery| self.put(delivery));
+            self.unrouted.remove(&key);
+            routed += 1;
+        }
+        Ok(routed)
+    }
+}
+
+fn routes_for(kind: &str, register: &Register) -> Vec<Route> {
+    let takes = |on: &[String]| on.iter().any(|pattern| event::matches(pattern, kind));
+    let serving = register.consumers.iter().filter(|serving| takes(&serving.on));
+    serving.map(|serving| serving.route.clone()).collect()
+}

@@ -1,0 +1,69 @@
+//! What people do to operations and dead letters: cancel, retry, discard.
+
+use super::{Tables, consumers_of};
+use crate::delivery::{Action, State};
+use crate::store::{DeadLetters, Stopped, plan};
+use crate::{Delivery, DeliveryId, Error, ErrorKind, NotificationId, OperationId, Result, Timestamp};
+
+impl Tables {
+    pub(super) fn cancel(&mut self, id: OperationId, now: Timestamp) -> Result<Stopped> {
+        if let Some((status, _)) = self.operation(id)?.ended {
+            return Err(Error::new(ErrorKind::Conflict, format!("operation {id} has ended: {}", status.as_str())));
+        }
+        let live: Vec<_> = self.live().filter(|delivery| delivery.operation == id).cloned().collect();
+        let running = live.iter().filter(|delivery| delivery.state == State::Running).map(|one| one.id).collect();
+        let mut notified = self.act_on(&live, &Action::Cancel, now)?;
+        let (operation, notifications) = match self.operation(id)? {
+            operation if operation.unrouted == 0 => (operation.clone(), Vec::new()),
+            operation => plan::abandon(operation.clone(), now, &mut self.ids),
+        };
+        notified.extend(notifications.iter().map(|notification| notification.id));
+        self.notifications.extend(notifications.into_iter().map(|message| (message.id, message)));
+        self.operations.insert(id, operation);
+        let events = &self.events;
+        self.unrouted.retain(|key, _| events.get(key).is_some_and(|event| event.operation != id));
+        self.stopped(id, running, Vec::new(), notified)
+    }
+
+    pub(super) fn retry(&mut self, what: DeadLetters, now: Timestamp) -> Result<Stopped> {
+        let (operation, dead) = match what {
+            DeadLetters::Delivery(id) => (self.delivery(id)?.operation, vec![self.delivery(id)?.clone()]),
+            DeadLetters::Operation(id) => {
+                self.operation(id)?;
+                (id, self.of(id).filter(|delivery| delivery.state == State::Dead).cloned().collect())
+            }
+        };
+        if dead.is_empty() {
+            return Err(Error::new(ErrorKind::Conflict, format!("operation {operation} has no dead letter")));
+        }
+        let notified = self.act_on(&dead, &Action::Revive, now)?;
+        self.stopped(operation, Vec::new(), consumers_of(&dead), notified)
+    }
+
+    pub(super) fn discard(&mut self, id: DeliveryId, now: Timestamp) -> Result<Stopped> {
+        let dead = self.delivery(id)?.clone();
+        let notified = self.act_on(std::slice::from_ref(&dead), &Action::Discard, now)?;
+        self.stopped(dead.operation, Vec::new(), Vec::new(), notified)
+    }
+
+    /// Does the same to each of the deliveries. Callers pass only deliveries that allow it, or just one.
+    fn act_on(&mut self, deliveries: &[Delivery], action: &Action, now: Timestamp) -> Result<Vec<NotificationId>> {
+        let mut notified = Vec::new();
+        for delivery in deliveries {
+            let operation = self.operation(delivery.operation)?.clone();
+            let change = plan::act(action, delivery, operation, now, &mut self.ids)?;
+            notified.extend(self.apply(change).notified);
+        }
+        Ok(notified)
+    }
+
+    fn stopped(
+        &self,
+        operation: OperationId,
+        running: Vec<DeliveryId>,
+        woken: Vec<String>,
+        notified: Vec<NotificationId>,
+    ) -> Result<Stopped> {
+        Ok(Stopped { operation: self.view(self.operation(operation)?), running, woken, notified })
+    }
+}
