@@ -279,7 +279,7 @@ impl Store for SqliteStore {
         Box::pin(self.write(Kind::Other, move |book| settle::extend(book, delivery, fence, lease, now)))
     }
 
-    fn report(&self, delivery: DeliveryId, fence: u64, progress: Progress, now: Timestamp) -> Answer<'_, ()> {
+    fn report(&self, delivery: DeliveryId, fence: u64, progress: ProgressReport, now: Timestamp) -> Answer<'_, ()> {
         Box::pin(self.write(Kind::Other, move |book| settle::report(book, delivery, fence, &progress, now)))
     }
 
@@ -315,8 +315,11 @@ impl Store for SqliteStore {
         Box::pin(self.register_and_route(register))
     }
 
-    fn heartbeat(&self, node: NodeId, now: Timestamp) -> Answer<'_, ()> {
-        Box::pin(self.write(Kind::Other, move |book| control::heartbeat(book, node, now)))
+    fn heartbeat(&self, node: NodeId, now: Timestamp) -> Answer<'_, Vec<(String, Closure)>> {
+        Box::pin(self.write(Kind::Other, move |book| {
+            control::heartbeat(book, node, now)?;
+            Ok(book.names.shut_gates(now))
+        }))
     }
 
     fn rescue(&self, me: NodeId, lease: Duration, now: Timestamp) -> Answer<'_, Vec<Rescued>> {

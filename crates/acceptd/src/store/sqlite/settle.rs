@@ -6,7 +6,7 @@ use super::book::{self, Book};
 use super::error::{Stop, Try};
 use crate::delivery::{Action, transition};
 use crate::store::{Settle, Settled, Step, Verdict, plan};
-use crate::{Closure, Delivery, DeliveryId, ErrorKind, Gate, Progress, Timestamp, fault};
+use crate::{Closure, Delivery, DeliveryId, ErrorKind, Gate, ProgressReport, Timestamp, fault};
 
 pub(super) fn settle(book: &mut Book<'_>, settle: &Settle) -> Try<Settled> {
     let was_remembered = book.is_remembered(settle.delivery);
@@ -53,7 +53,7 @@ pub(super) fn report(
     book: &mut Book<'_>,
     id: DeliveryId,
     fence: u64,
-    progress: &Progress,
+    progress: &ProgressReport,
     now: Timestamp,
 ) -> Try<()> {
     let (before, _) = extended(book, id, fence, now, now)?;
