@@ -1,4 +1,5 @@
 //! The tests that run on every change: each store through the conformance suite, and both against the model.
 
+mod model;
 mod store_memory;
 mod suite;
