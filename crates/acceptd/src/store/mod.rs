@@ -29,7 +29,7 @@ pub fn open(url: &str) -> Result<Arc<dyn Store>> {
     match url.split_once(':') {
         Some(("memory", "")) => Ok(Arc::new(memory::MemoryStore::default())),
         #[cfg(feature = "sqlite")]
-        Some(("sqlite", path)) if !path.is_empty() => todo!("{path}"),
+        Some(("sqlite", path)) if !path.is_empty() => Ok(Arc::new(sqlite::SqliteStore::open(path)?)),
         _ => Err(Error::invalid(format!("{url:?} names no store; write sqlite:FILE"))),
     }
 }
@@ -105,8 +105,8 @@ pub trait Store: Send + Sync + 'static {
     /// long each consumer was not served.
     fn register(&self, register: Register) -> Answer<'_, Registered>;
 
-    /// Shows that a node lives.
-    fn heartbeat(&self, node: NodeId, now: Timestamp) -> Answer<'_, ()>;
+    /// Shows that a node lives, and tells it which consumers' gates are shut now.
+    fn heartbeat(&self, node: NodeId, now: Timestamp) -> Answer<'_, Vec<(String, Closure)>>;
 
     /// Takes running deliveries from nodes without a heartbeat since `now - lease`, and from targets whose own lease is over.
     fn rescue(&self, me: NodeId, lease: Duration, now: Timestamp) -> Answer<'_, Vec<Rescued>>;
