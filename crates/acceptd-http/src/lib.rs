@@ -1,1 +1,4 @@
-//! The HTTP contract of acceptd.
+//! The HTTP contract of acceptd as an axum router, and HTTP endpoints as consumers.
+
+pub mod cloudevents;
+pub mod outcome;
