@@ -1,6 +1,7 @@
-//! The HTTP contract of acceptd.
+//! The HTTP contract of acceptd as an axum router, and HTTP endpoints as consumers.
 
-mod outcome;
+pub mod cloudevents;
+pub mod outcome;
 mod outgoing;
 mod retry_after;
 pub mod signature;

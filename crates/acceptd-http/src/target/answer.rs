@@ -21,11 +21,9 @@ use reqwest::Response;
 use serde::Deserialize;
 
 use super::client::CONNECT_TIMEOUT;
+use crate::outcome::{self, is_outcome};
 use crate::retry_after::retry_after;
 
-/// The media type of an answer that says more than a result.
-const OUTCOME: &str = "application/vnd.acceptd.outcome+json";
-const PROBLEM: &str = "application/problem+json";
 const LEASE: HeaderName = HeaderName::from_static("acceptd-lease");
 
 /// How long a 429 pauses when it does not say until when.
@@ -58,7 +56,11 @@ pub(crate) async fn reply(mut response: Response, terms: &Terms, now: Timestamp)
         excerpt(&mut response).await;
         return Reply::TakenOver(lease);
     }
-    Reply::Ended(if status.is_success() { finished(response, terms.body_max).await } else { failed(response, now).await })
+    Reply::Ended(if status.is_success() {
+        finished(response, terms.body_max).await
+    } else {
+        failed(response, now).await
+    })
 }
 
 /// What it means that no answer came.
@@ -93,8 +95,8 @@ async fn finished(mut response: Response, max: usize) -> Outcome {
     let content_type = response.headers_mut().remove(CONTENT_TYPE);
     let content_type = content_type.as_ref().and_then(|value| value.to_str().ok()).unwrap_or_default().trim();
     let body = body(&mut response, max).await?;
-    if is_type(content_type, OUTCOME) {
-        return crate::outcome::parse(&body).map_err(|error| Fail::terminal("bad-outcome", error));
+    if is_outcome(content_type) {
+        return outcome::parse(&body).map_err(|error| Fail::terminal("bad-outcome", error));
     }
     if body.is_empty() {
         return Done::new();
@@ -178,7 +180,7 @@ async fn said(response: &mut Response) -> String {
     let content_type = response.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let content_type = content_type.unwrap_or_default().to_owned();
     let bytes = excerpt(response).await;
-    let text = if is_type(&content_type, PROBLEM) {
+    let text = if is_problem(&content_type) {
         problem(&bytes)
     } else if acceptd::is_json(&content_type) || content_type.trim_start().to_ascii_lowercase().starts_with("text/") {
         None
@@ -228,8 +230,8 @@ async fn excerpt(response: &mut Response) -> Vec<u8> {
     bytes
 }
 
-fn is_type(content_type: &str, wanted: &str) -> bool {
-    content_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(wanted)
+fn is_problem(content_type: &str) -> bool {
+    content_type.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/problem+json")
 }
 
 #[cfg(test)]

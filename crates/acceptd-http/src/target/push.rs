@@ -10,25 +10,14 @@ use acceptd::consumer::Context;
 use acceptd::target::{Reply, Replying, Target, TargetDescription};
 use acceptd::{Clock as _, Error, Fail, Result, SystemClock};
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, HeaderMap, HeaderName};
+use http::header::{AUTHORIZATION, HeaderMap};
 use http::{HeaderValue, Method};
 use reqwest::{Client, Request, Url};
 
-use crate::outgoing::{encoded, event_headers, text};
+use crate::outgoing::{delivery_headers, signature_headers};
 use crate::signature::Secret;
 use crate::target::answer::{self, Terms};
 use crate::target::client::PushClient;
-
-const OPERATION: HeaderName = HeaderName::from_static("acceptd-operation");
-const DELIVERY: HeaderName = HeaderName::from_static("acceptd-delivery");
-const ATTEMPT: HeaderName = HeaderName::from_static("acceptd-attempt");
-const FENCE: HeaderName = HeaderName::from_static("acceptd-fence");
-const DEADLINE: HeaderName = HeaderName::from_static("acceptd-deadline");
-const OWNER: HeaderName = HeaderName::from_static("acceptd-owner");
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
-const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
-const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
-const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
 
 /// How many headers a request has at most, apart from extensions.
 const HEADERS: usize = 28;
@@ -74,36 +63,17 @@ impl Push {
     fn request(&self, context: &Context) -> Result<Request> {
         let body = context.event().draft.data.as_ref().map_or_else(Bytes::new, |data| data.bytes.clone());
         let mut headers = HeaderMap::with_capacity(HEADERS);
-        event_headers(context.event(), &mut headers)?;
-        self.own_headers(context, &body, &mut headers)?;
-        let mut request = Request::new(Method::POST, self.url.clone());
-        *request.headers_mut() = headers;
-        *request.body_mut() = Some(body.into());
-        Ok(request)
-    }
-
-    fn own_headers(&self, context: &Context, body: &Bytes, headers: &mut HeaderMap) -> Result<()> {
-        let delivery = context.delivery().to_string();
-        headers.insert(OPERATION, text(context.operation().to_string())?);
-        headers.insert(ATTEMPT, HeaderValue::from(context.attempt()));
-        headers.insert(FENCE, HeaderValue::from(context.fence()));
-        headers.insert(DEADLINE, text(context.deadline().to_string())?);
-        headers.insert(IDEMPOTENCY_KEY, text(format!("\"{delivery}\""))?);
-        if let Some(owner) = context.owner() {
-            headers.insert(OWNER, encoded(owner)?);
+        delivery_headers(context, &mut headers)?;
+        if let Some(secret) = &self.secret {
+            signature_headers(secret, context.delivery(), &body, SystemClock.now(), &mut headers)?;
         }
         if let Some(authorization) = &self.authorization {
             headers.insert(AUTHORIZATION, authorization.clone());
         }
-        let delivery_header = encoded(&delivery)?;
-        if let Some(secret) = &self.secret {
-            let timestamp = (SystemClock.now().as_millis() / 1_000).to_string();
-            headers.insert(WEBHOOK_SIGNATURE, text(secret.sign(&delivery, &timestamp, body))?);
-            headers.insert(WEBHOOK_ID, delivery_header.clone());
-            headers.insert(WEBHOOK_TIMESTAMP, text(timestamp)?);
-        }
-        headers.insert(DELIVERY, delivery_header);
-        Ok(())
+        let mut request = Request::new(Method::POST, self.url.clone());
+        *request.headers_mut() = headers;
+        *request.body_mut() = Some(body.into());
+        Ok(request)
     }
 
     async fn send(&self, context: Context) -> Reply {
