@@ -1,4 +1,24 @@
 //! The HTTP contract of acceptd as an axum router, and HTTP endpoints as consumers.
+//!
+//! A request goes through `router` (which call), `call` (what every request needs), and its handler: `front_door`
+//! accepts, `api` looks and acts, `stream` follows. Everything that goes wrong leaves as a problem of `problem`.
 
+mod accept_headers;
+mod api;
+mod body;
+mod call;
 pub mod cloudevents;
+mod front_door;
+mod idempotency;
+mod monitor;
 pub mod outcome;
+mod prefer;
+mod problem;
+mod router;
+mod settings;
+mod site;
+mod stream;
+
+pub use problem::{PROBLEMS, ProblemKind, errors_markdown};
+pub use router::router;
+pub use settings::{HttpSettings, RenderMetrics};

@@ -53,6 +53,22 @@ impl Engine {
         Ok(Monitor { waiting_on, ..monitor })
     }
 
+    /// Explains operations that were read before, without the position of what waits: asks the store once for all.
+    ///
+    /// # Errors
+    /// The store's errors.
+    pub async fn explain_all(&self, views: Vec<OperationView>) -> Result<Vec<Monitor>> {
+        let waits = |view: &OperationView| view.live.iter().any(|delivery| delivery.state == State::Waiting);
+        let consumers = if views.iter().any(waits) { self.0.store.consumers(self.now()).await? } else { Vec::new() };
+        let explain = |view| {
+            let (mut monitor, waits) = self.summarize(view, &consumers);
+            let unrouted = std::mem::take(&mut monitor.waiting_on);
+            monitor.waiting_on = waits.into_iter().map(|(waiting, _)| waiting).chain(unrouted).collect();
+            monitor
+        };
+        Ok(views.into_iter().map(explain).collect())
+    }
+
     /// Explains one delivery that waits.
     ///
     /// # Errors
