@@ -82,7 +82,7 @@ impl Engine {
         match accepted.replay {
             Replay::New => {
                 let view = OperationView { operation: accepted.operation.clone(), live: Vec::new() };
-                Ok(self.new_monitor(view, &accepted.woken))
+                Ok(self.new_monitor(view, &accepted.woken, accepted.due))
             }
             Replay::IdempotencyKey | Replay::Event => self.monitor(accepted.operation.id).await,
         }

@@ -1,7 +1,7 @@
 //! How an engine is put together and started.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -156,12 +156,14 @@ impl Acceptd {
             states: Arc::new(self.states),
             reports: Arc::new(Reports::default()),
             running: Attempts::default(),
+            closures: RwLock::default(),
             changes: Changes::default(),
             draining: CancellationToken::new(),
             stopped: CancellationToken::new(),
             tracker: TaskTracker::new(),
         }));
         // What the last run of this process left behind is rescued before anything new starts.
+        engine.heartbeat().await?;
         maintenance::rescue_once(&engine).await?;
         engine.0.dispatchers.values().for_each(|dispatcher| dispatcher.start(&engine));
         maintenance::start(&engine);

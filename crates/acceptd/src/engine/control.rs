@@ -41,7 +41,8 @@ impl Engine {
         self.known(consumer).await?;
         let (by, reason) = (by.to_owned(), reason.to_owned());
         let closure = Closure { gate: Gate::Pause, from: self.now(), until, by, reason };
-        self.0.store.pause(consumer.to_owned(), closure).await
+        self.0.store.pause(consumer.to_owned(), closure).await?;
+        self.heartbeat().await
     }
 
     /// Lets a paused consumer go on. False when it was not paused.
@@ -51,6 +52,7 @@ impl Engine {
     pub async fn resume(&self, consumer: &str) -> Result<bool> {
         self.known(consumer).await?;
         let resumed = self.0.store.resume(consumer.to_owned(), self.now()).await?;
+        self.heartbeat().await?;
         self.wake(&[consumer.to_owned()]);
         Ok(resumed)
     }

@@ -4,7 +4,7 @@
 //! keeps in memory can be rebuilt from the store: who waits is there, here is only who runs on this node.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -35,7 +35,7 @@ pub use monitor::Monitor;
 pub use route::nearest;
 
 use crate::consumer::{Consumer, Reports, States};
-use crate::{Clock, DeliveryId, NodeId, Result, Store, Timestamp};
+use crate::{Clock, Closure, DeliveryId, NodeId, Result, Store, Timestamp};
 use dispatch::Dispatcher;
 use route::Router;
 
@@ -54,6 +54,7 @@ pub(crate) struct Inner {
     states: Arc<States>,
     reports: Arc<Reports>,
     running: Attempts,
+    closures: RwLock<HashMap<String, Closure>>,
     changes: Changes,
     draining: CancellationToken,
     stopped: CancellationToken,
@@ -137,6 +138,18 @@ impl Engine {
                 dispatcher.wake();
             }
         }
+    }
+
+    /// Shows that this node lives and learns which gates are shut; explanations go by that.
+    pub(crate) async fn heartbeat(&self) -> Result<()> {
+        let closures = self.0.store.heartbeat(self.0.node, self.now()).await?;
+        *self.0.closures.write().unwrap_or_else(PoisonError::into_inner) = closures.into_iter().collect();
+        Ok(())
+    }
+
+    fn closure(&self, consumer: &str) -> Option<Closure> {
+        let closures = self.0.closures.read().unwrap_or_else(PoisonError::into_inner);
+        closures.get(consumer).filter(|closure| closure.holds_at(self.now())).cloned()
     }
 
     fn consumer(&self, name: &str) -> Option<&Consumer> {

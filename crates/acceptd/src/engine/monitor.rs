@@ -3,8 +3,8 @@
 use crate::delivery::State;
 use crate::engine::Engine;
 use crate::engine::gate::{self, Standing, WaitingOn};
-use crate::store::{ConsumerView, OperationView};
-use crate::{Delivery, Failure, Gate, Operation, OperationId, ProgressReport, Result, Status};
+use crate::store::OperationView;
+use crate::{Delivery, Failure, Gate, Operation, OperationId, ProgressReport, Result, Status, Timestamp};
 
 /// An operation with everything its caller may want to know now.
 #[derive(Debug, Clone)]
@@ -38,57 +38,44 @@ impl Engine {
     /// # Errors
     /// The store's errors.
     pub async fn explain(&self, view: OperationView) -> Result<Monitor> {
-        let waiting = view.live.iter().any(|delivery| delivery.state == State::Waiting);
-        let consumers = if waiting { self.0.store.consumers(self.now()).await? } else { Vec::new() };
-        let mut monitor = self.summarize(view, &consumers);
-        for (waiting, delivery) in &mut monitor.1 {
-            if waiting.gate == Gate::Capacity {
-                let ahead = self.0.store.delivery(delivery.id).await.map(|view| view.ahead).ok();
-                *waiting = self.explain_wait(delivery, waiting.count, ahead, &consumers);
-            }
+        let (mut monitor, waits) = self.summarize(view);
+        for (waiting, delivery) in waits {
+            let ahead = match waiting.gate {
+                Gate::Capacity => self.0.store.delivery(delivery.id).await.map(|view| view.ahead).ok(),
+                _ => None,
+            };
+            monitor.waiting_on.push(self.explain_delivery(&delivery, waiting.count, ahead));
         }
-        let (monitor, waits) = monitor;
-        let unrouted = monitor.waiting_on;
-        let waiting_on = waits.into_iter().map(|(waiting, _)| waiting).chain(unrouted).collect();
-        Ok(Monitor { waiting_on, ..monitor })
-    }
-
-    /// Explains one delivery that waits.
-    ///
-    /// # Errors
-    /// The store's errors.
-    pub async fn explain_delivery(&self, delivery: &Delivery, ahead: Option<usize>) -> Result<WaitingOn> {
-        let consumers = self.0.store.consumers(self.now()).await?;
-        Ok(self.explain_wait(delivery, 1, ahead, &consumers))
+        Ok(monitor)
     }
 
     /// The monitor of an operation that was accepted just now: everything of it waits.
-    pub(crate) fn new_monitor(&self, view: OperationView, woken: &[String]) -> Monitor {
-        let (mut monitor, _) = self.summarize(view, &[]);
+    pub(crate) fn new_monitor(&self, view: OperationView, woken: &[String], due: Timestamp) -> Monitor {
+        let (mut monitor, _) = self.summarize(view);
         let operation = &monitor.operation;
         let mut seen = std::collections::BTreeMap::<&str, u64>::new();
         woken.iter().for_each(|name| *seen.entry(name).or_default() += 1);
         let waits = seen.into_iter().map(|(name, count)| {
-            let delivery = waiting_delivery(operation, name);
-            self.explain_wait(&delivery, count, None, &[])
+            let delivery = waiting_delivery(operation, name, due);
+            self.explain_delivery(&delivery, count, None)
         });
         monitor.waiting_on.extend(waits.collect::<Vec<_>>());
         monitor
     }
 
-    fn summarize(&self, view: OperationView, consumers: &[ConsumerView]) -> (Monitor, Vec<(WaitingOn, Delivery)>) {
+    fn summarize(&self, view: OperationView) -> (Monitor, Vec<(WaitingOn, Delivery)>) {
         let status = view.status();
         let OperationView { operation, live } = view;
         let mut groups: Vec<(Gate, Delivery, u64)> = Vec::new();
         for delivery in live.iter().filter(|delivery| delivery.state == State::Waiting) {
-            let gate = self.explain_wait(delivery, 1, None, consumers).gate;
+            let gate = self.explain_delivery(delivery, 1, None).gate;
             match groups.iter_mut().find(|(g, first, _)| *g == gate && first.consumer == delivery.consumer) {
                 Some((_, _, count)) => *count += 1,
                 None => groups.push((gate, delivery.clone(), 1)),
             }
         }
         let waits = groups.into_iter().map(|(_, first, count)| {
-            let waiting = self.explain_wait(&first, count, None, consumers);
+            let waiting = self.explain_delivery(&first, count, None);
             (waiting, first)
         });
         let waits = waits.collect();
@@ -102,20 +89,15 @@ impl Engine {
         (Monitor { operation, status, waiting_on: unrouted, percent, message, failure }, waits)
     }
 
-    fn explain_wait(
-        &self,
-        delivery: &Delivery,
-        count: u64,
-        ahead: Option<usize>,
-        consumers: &[ConsumerView],
-    ) -> WaitingOn {
+    /// Explains `count` waiting deliveries that wait for the same gate, by the first of them.
+    pub fn explain_delivery(&self, delivery: &Delivery, count: u64, ahead: Option<usize>) -> WaitingOn {
         let dispatcher = self.0.dispatchers.get(&delivery.consumer);
-        let known = consumers.iter().find(|view| view.name == delivery.consumer);
+        let closure = self.closure(&delivery.consumer);
         let standing = Standing {
             served: dispatcher.is_some(),
             running: dispatcher.map_or(0, |dispatcher| dispatcher.running()),
             concurrency: dispatcher.map_or(0, |dispatcher| dispatcher.consumer().concurrency),
-            closure: known.and_then(|view| view.closure.as_ref()),
+            closure: closure.as_ref(),
         };
         gate::explain(delivery, count, ahead, &standing, self.now())
     }
@@ -137,7 +119,7 @@ fn percent(operation: &Operation, status: Status, live: &[Delivery]) -> u8 {
     (((ended + parts) / f64::from(tally.total) * 100.0).floor() as u8).min(99)
 }
 
-fn waiting_delivery(operation: &Operation, consumer: &str) -> Delivery {
+fn waiting_delivery(operation: &Operation, consumer: &str, due: Timestamp) -> Delivery {
     Delivery {
         id: uuid::Uuid::nil().into(),
         operation: operation.id,
@@ -150,7 +132,7 @@ fn waiting_delivery(operation: &Operation, consumer: &str) -> Delivery {
         max_attempts: 0,
         fence: 0,
         since: operation.created,
-        due: operation.created,
+        due,
         waiting_since: operation.created,
         node: None,
         lease: None,

@@ -60,6 +60,7 @@ impl Engine {
                 Ok(settled) => {
                     self.wake(&settled.woken);
                     self.0.changes.settled(&settled);
+                    self.learn_pause(&verdict, &settled.delivery.consumer).await;
                     return Ok(settled);
                 }
                 Err(error) if error.is_retryable() && self.0.store.health().writable => {
@@ -67,6 +68,14 @@ impl Engine {
                 }
                 Err(error) => return Err(error),
             }
+        }
+    }
+
+    /// A throttled attempt has paused its consumer: explanations shall say so at once.
+    async fn learn_pause(&self, verdict: &Verdict, consumer: &str) {
+        if matches!(verdict, Verdict::Throttled { .. }) && self.closure(consumer).is_none() {
+            // The next heartbeat learns it if this one fails.
+            self.heartbeat().await.ok();
         }
     }
 

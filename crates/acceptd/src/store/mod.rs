@@ -105,8 +105,8 @@ pub trait Store: Send + Sync + 'static {
     /// long each consumer was not served.
     fn register(&self, register: Register) -> Answer<'_, Registered>;
 
-    /// Shows that a node lives.
-    fn heartbeat(&self, node: NodeId, now: Timestamp) -> Answer<'_, ()>;
+    /// Shows that a node lives, and tells it which consumers' gates are shut now.
+    fn heartbeat(&self, node: NodeId, now: Timestamp) -> Answer<'_, Vec<(String, Closure)>>;
 
     /// Takes running deliveries from nodes without a heartbeat since `now - lease`, and from targets whose own lease is over.
     fn rescue(&self, me: NodeId, lease: Duration, now: Timestamp) -> Answer<'_, Vec<Rescued>>;

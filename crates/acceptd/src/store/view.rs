@@ -14,8 +14,10 @@ pub struct Accepted {
     pub replay: Replay,
     /// Ids of root events of the request that were accepted before, in another operation.
     pub known: Vec<KnownEvent>,
-    /// The deliveries made, by consumer.
+    /// The consumer of each delivery made.
     pub woken: Vec<String>,
+    /// The earliest instant they may run.
+    pub due: Timestamp,
 }
 
 /// Whether an accepted operation is new.

@@ -16,7 +16,7 @@ impl Service for Rescue {
     }
 
     async fn pass(engine: &Engine) -> Result<()> {
-        engine.0.store.heartbeat(engine.0.node, engine.now()).await?;
+        engine.heartbeat().await?;
         rescue_once(engine).await
     }
 }

@@ -37,7 +37,7 @@ impl Tables {
         if let Some(IdempotencyKey { scope, key, fingerprint, expires }) = accept.idempotency {
             self.keys.insert((scope, key), KeptKey { fingerprint, operation: id, expires });
         }
-        Ok(Accepted { operation: new.operation, replay: Replay::New, known, woken })
+        Ok(Accepted { operation: new.operation, replay: Replay::New, known, woken, due: accept.due })
     }
 
     /// The operation that was accepted under this key, while the key is kept.
@@ -86,6 +86,8 @@ impl Tables {
     }
 
     fn again(&self, operation: OperationId, replay: Replay, known: Vec<KnownEvent>) -> Result<Accepted> {
-        Ok(Accepted { operation: self.operation(operation)?.clone(), replay, known, woken: Vec::new() })
+        let operation = self.operation(operation)?.clone();
+        let due = operation.created;
+        Ok(Accepted { operation, replay, known, woken: Vec::new(), due })
     }
 }

@@ -15,6 +15,12 @@ impl Tables {
         closures.iter().find(|closure| closure.gate == Gate::Pause && closure.holds_at(now))
     }
 
+    /// Every gate that is shut at that instant, by consumer.
+    pub(super) fn shut_gates(&self, now: Timestamp) -> Vec<(String, Closure)> {
+        let shut = |name: &String| Some((name.clone(), self.shut_by(name, now)?.clone()));
+        self.closures.keys().filter_map(shut).collect()
+    }
+
     /// Shuts a consumer's gate. Of two closures the one that ends later holds; without an end is latest.
     pub(super) fn shut(&mut self, consumer: &str, closure: Closure) {
         let now = closure.from;

@@ -213,10 +213,10 @@ impl Store for MemoryStore {
         self.answer(move |tables| tables.register(&register))
     }
 
-    fn heartbeat(&self, node: NodeId, now: Timestamp) -> Answer<'_, ()> {
+    fn heartbeat(&self, node: NodeId, now: Timestamp) -> Answer<'_, Vec<(String, Closure)>> {
         self.answer(move |tables| {
             tables.heartbeat(node, now);
-            Ok(())
+            Ok(tables.shut_gates(now))
         })
     }
 
