@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
-use crate::config::{LogFormat, Sources};
+use crate::config::{FileSource, LogFormat, Sources};
 use crate::exit::{EXIT_CODES, Exit, Failure, Result};
 
 mod chain;
@@ -117,7 +117,8 @@ impl ServerFlags {
             ("log", "format", "--log-format", format),
         ];
         let flags = flags.into_iter().filter_map(|(section, key, flag, text)| Some((section, key, flag, text?)));
-        Sources { file: self.config.clone(), environment: Sources::environment(), flags: flags.collect() }
+        let file = self.config.clone().map_or(FileSource::IfThere, FileSource::Named);
+        Sources { file, environment: Sources::environment(), flags: flags.collect() }
     }
 }
 

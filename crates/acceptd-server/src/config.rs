@@ -136,11 +136,23 @@ impl Choice for Notify {
     const WORDS: &'static [(&'static str, Self)] = &[("inbox", Self::Inbox)];
 }
 
+/// Which file the configuration is read from.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum FileSource {
+    /// None at all.
+    #[default]
+    Nothing,
+    /// `acceptd.toml`, if it is there.
+    IfThere,
+    /// One that must be there.
+    Named(PathBuf),
+}
+
 /// What the configuration is read from.
 #[derive(Debug, Default)]
 pub(crate) struct Sources {
-    /// A file that must be there; without one `acceptd.toml` is read when it is there.
-    pub(crate) file: Option<PathBuf>,
+    /// Which file.
+    pub(crate) file: FileSource,
     /// The environment.
     pub(crate) environment: Vec<(String, String)>,
     /// Section, key, flag and text of each flag that was given.
@@ -205,7 +217,11 @@ impl fmt::Display for Problems {
 
 /// Reads the configuration.
 pub(crate) fn load(sources: &Sources) -> Result<Loaded, Problems> {
-    let file = sources.file.clone().or_else(|| Path::new(FILE).is_file().then(|| FILE.into()));
+    let file = match &sources.file {
+        FileSource::Nothing => None,
+        FileSource::IfThere => Path::new(FILE).exists().then(|| FILE.into()),
+        FileSource::Named(file) => Some(file.clone()),
+    };
     let text = match &file {
         Some(path) => read_file(path).map_err(|problem| Problems(vec![problem]))?,
         None => String::new(),

@@ -7,6 +7,8 @@ mod config;
 mod demo;
 mod exit;
 mod logging;
+mod metrics;
+mod server;
 mod wiring;
 
 fn main() -> ExitCode {
