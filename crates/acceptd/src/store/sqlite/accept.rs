@@ -8,7 +8,7 @@ use rusqlite::{OptionalExtension as _, params};
 use super::book::{Book, consumers_of};
 use super::error::{Stop, Try};
 use crate::store::{Accept, Accepted, IdempotencyKey, KnownEvent, Replay, plan};
-use crate::{Error, ErrorKind, NewEvent, OperationId, Timestamp};
+use crate::{Error, ErrorKind, NewEvent, Operation, OperationId, Timestamp};
 
 pub(super) fn accept(book: &mut Book<'_>, accept: &Accept) -> Try<Accepted> {
     if accept.events.is_empty() {
@@ -20,7 +20,7 @@ pub(super) fn accept(book: &mut Book<'_>, accept: &Accept) -> Try<Accepted> {
     let (fresh, known) = split_known(book, &accept.events)?;
     if let (true, Some(first)) = (fresh.is_empty(), known.first()) {
         let operation = book.operation(first.operation)?;
-        return Ok(Accepted { operation, replay: Replay::Event, known, woken: Vec::new() });
+        return Ok(again(operation, Replay::Event, known));
     }
     let accept = match fresh.len() == accept.events.len() {
         true => Cow::Borrowed(accept),
@@ -41,7 +41,13 @@ pub(super) fn accept(book: &mut Book<'_>, accept: &Accept) -> Try<Accepted> {
     if let Some(key) = &accept.idempotency {
         keep_key(book, key, id)?;
     }
-    Ok(Accepted { operation: new.operation, replay: Replay::New, known, woken: consumers_of(&new.deliveries) })
+    let woken = consumers_of(&new.deliveries);
+    Ok(Accepted { operation: new.operation, replay: Replay::New, known, woken, due: accept.due })
+}
+
+fn again(operation: Operation, replay: Replay, known: Vec<KnownEvent>) -> Accepted {
+    let due = operation.created;
+    Accepted { operation, replay, known, woken: Vec::new(), due }
 }
 
 /// What was accepted under this key, while the key and the operation are kept.
@@ -64,7 +70,7 @@ fn replayed(book: &mut Book<'_>, key: Option<&IdempotencyKey>, now: Timestamp) -
         let message = format!("the idempotency key {:?} was used before with another request", key.key);
         return Err(Error::new(ErrorKind::KeyReused, message).into());
     }
-    Ok(Some(Accepted { operation, replay: Replay::IdempotencyKey, known: Vec::new(), woken: Vec::new() }))
+    Ok(Some(again(operation, Replay::IdempotencyKey, Vec::new())))
 }
 
 /// Parts the events that are new from those that were accepted before. Of the same event twice in one request the

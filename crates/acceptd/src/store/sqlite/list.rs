@@ -61,17 +61,8 @@ const MESSAGES_OF_AFTER: &str = concat!(
 
 /// Every statement that must walk an index in its order, for the query plan tests.
 #[cfg(test)]
-pub(super) const STATEMENTS: [&str; 9] = [
-    BY_AGE,
-    BY_OWNER,
-    UNWELL,
-    STARTED,
-    DEAD,
-    MESSAGES,
-    MESSAGES_OF,
-    MESSAGES_AFTER,
-    MESSAGES_OF_AFTER,
-];
+pub(super) const STATEMENTS: [&str; 9] =
+    [BY_AGE, BY_OWNER, UNWELL, STARTED, DEAD, MESSAGES, MESSAGES_OF, MESSAGES_AFTER, MESSAGES_OF_AFTER];
 
 pub(super) fn operations(conn: &Connection, filter: &OperationFilter, page: Page) -> Try<Listing<OperationView>> {
     let before = page.before.unwrap_or(i64::MAX);

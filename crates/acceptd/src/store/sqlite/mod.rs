@@ -151,8 +151,7 @@ impl SqliteStore {
             let at = taken.deliveries.first().map_or(Timestamp::default(), |(delivery, _)| delivery.since);
             release(taken.deliveries.into_iter().map(|(delivery, _)| delivery).collect(), at)
         };
-        let taken =
-            self.write_or_undo(Kind::Claim, move |book| claim::claim(book, &claim), Some(undo)).await?;
+        let taken = self.write_or_undo(Kind::Claim, move |book| claim::claim(book, &claim), Some(undo)).await?;
         let claim::Taken { deliveries, next_due, paused } = taken;
         if deliveries.is_empty() {
             return Ok(Claims { claimed: Vec::new(), next_due, paused });
@@ -279,7 +278,7 @@ impl Store for SqliteStore {
         Box::pin(self.write(Kind::Other, move |book| settle::extend(book, delivery, fence, lease, now)))
     }
 
-    fn report(&self, delivery: DeliveryId, fence: u64, progress: Progress, now: Timestamp) -> Answer<'_, ()> {
+    fn report(&self, delivery: DeliveryId, fence: u64, progress: ProgressReport, now: Timestamp) -> Answer<'_, ()> {
         Box::pin(self.write(Kind::Other, move |book| settle::report(book, delivery, fence, &progress, now)))
     }
 
@@ -315,8 +314,12 @@ impl Store for SqliteStore {
         Box::pin(self.register_and_route(register))
     }
 
-    fn heartbeat(&self, node: NodeId, now: Timestamp) -> Answer<'_, ()> {
-        Box::pin(self.write(Kind::Other, move |book| control::heartbeat(book, node, now)))
+    fn heartbeat(&self, node: NodeId, now: Timestamp) -> Answer<'_, Vec<(String, Closure)>> {
+        let beat = move |book: &mut Book<'_>| {
+            control::heartbeat(book, node, now)?;
+            Ok(book.names.shut_gates(now))
+        };
+        Box::pin(self.write(Kind::Other, beat))
     }
 
     fn rescue(&self, me: NodeId, lease: Duration, now: Timestamp) -> Answer<'_, Vec<Rescued>> {

@@ -84,6 +84,12 @@ impl Names {
         pauses.iter().map(|(_, closure)| closure).find(|closure| closure.holds_at(now))
     }
 
+    /// Every gate that is shut at that instant, by consumer.
+    pub(super) fn shut_gates(&self, now: Timestamp) -> Vec<(String, Closure)> {
+        let shut = |(name, id): (&String, &i64)| Some((name.clone(), self.pause(*id, now)?.clone()));
+        self.consumers.iter().filter_map(shut).collect()
+    }
+
     /// Shuts a consumer's gate. Of two closures the one that ends later holds; without an end is latest.
     pub(super) fn shut(&mut self, conn: &Connection, consumer: i64, closure: &Closure) -> Sql<()> {
         let now = closure.from;

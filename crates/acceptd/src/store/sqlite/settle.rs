@@ -6,7 +6,7 @@ use super::book::{self, Book};
 use super::error::{Stop, Try};
 use crate::delivery::{Action, transition};
 use crate::store::{Settle, Settled, Step, Verdict, plan};
-use crate::{Closure, Delivery, DeliveryId, ErrorKind, Gate, Progress, Timestamp, fault};
+use crate::{Closure, Delivery, DeliveryId, ErrorKind, Gate, ProgressReport, Timestamp, fault};
 
 pub(super) fn settle(book: &mut Book<'_>, settle: &Settle) -> Try<Settled> {
     let was_remembered = book.is_remembered(settle.delivery);
@@ -35,12 +35,7 @@ fn settle_one(book: &mut Book<'_>, settle: &Settle, before: &Delivery) -> Try<Se
         let consumer = book.names.consumer(conn, &before.consumer)?;
         book.names.shut(conn, consumer, &closure)?;
     }
-    Ok(Settled {
-        delivery: applied.delivery,
-        ended: applied.ended,
-        woken: applied.woken,
-        notified: applied.notified,
-    })
+    Ok(Settled { delivery: applied.delivery, ended: applied.ended, woken: applied.woken, notified: applied.notified })
 }
 
 pub(super) fn extend(book: &mut Book<'_>, id: DeliveryId, fence: u64, lease: Timestamp, now: Timestamp) -> Try<()> {
@@ -53,7 +48,7 @@ pub(super) fn report(
     book: &mut Book<'_>,
     id: DeliveryId,
     fence: u64,
-    progress: &Progress,
+    progress: &ProgressReport,
     now: Timestamp,
 ) -> Try<()> {
     let (before, _) = extended(book, id, fence, now, now)?;
