@@ -315,7 +315,7 @@ mod tests {
         let message = fail(500, &[("content-type", "Text/Plain")], &format!("a\r\n\tb {}", "é".repeat(400))).await;
         let message = message.failure.message;
         assert!(message.starts_with("the target answered 500 Internal Server Error: a b é"), "{message}");
-        assert!(message.ends_with("é…") && message.chars().count() == 43 + 300 + 1, "{message}");
+        assert!(message.ends_with("é…") && message.chars().count() == 47 + 300 + 1, "{message}");
         let message = fail(302, &[("location", "/x"), ("content-type", "image/png")], "png").await.failure.message;
         assert_eq!(message, "the target answered 302 Found, and redirects are not followed");
     }

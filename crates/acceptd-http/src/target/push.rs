@@ -10,7 +10,7 @@ use acceptd::consumer::Context;
 use acceptd::target::{Reply, Replying, Target, TargetDescription};
 use acceptd::{Clock as _, Error, Fail, Result, SystemClock};
 use bytes::Bytes;
-use http::header::{AUTHORIZATION, HeaderMap};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap};
 use http::{HeaderValue, Method};
 use reqwest::{Client, Request, Url};
 
@@ -69,6 +69,10 @@ impl Push {
         }
         if let Some(authorization) = &self.authorization {
             headers.insert(AUTHORIZATION, authorization.clone());
+        }
+        if body.is_empty() {
+            // The client would leave it out, and some servers refuse a POST without it.
+            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
         let mut request = Request::new(Method::POST, self.url.clone());
         *request.headers_mut() = headers;
