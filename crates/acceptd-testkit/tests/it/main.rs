@@ -2,4 +2,5 @@
 
 mod model;
 mod store_memory;
+mod store_sqlite;
 mod suite;
