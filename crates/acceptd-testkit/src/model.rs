@@ -204,8 +204,7 @@ impl Default for InMemory {
 
 impl Reopen for InMemory {
     fn open(&self) -> Arc<dyn Store> {
-        let store = Arc::clone(&self.0);
-        store
+        Arc::<acceptd::store::memory::MemoryStore>::clone(&self.0)
     }
 }
 
