@@ -49,7 +49,8 @@ const MESSAGES: &str = concat!(
 const MESSAGES_OF: &str = concat!(
     "SELECT ",
     notification_columns!(),
-    " FROM notifications INDEXED BY notifications_owner WHERE owner = ?3 AND ordinal < ?1 ORDER BY ordinal DESC LIMIT ?2"
+    " FROM notifications INDEXED BY notifications_owner WHERE owner = ?3 AND ordinal < ?1 \
+     ORDER BY ordinal DESC LIMIT ?2"
 );
 const MESSAGES_AFTER: &str =
     concat!("SELECT ", notification_columns!(), " FROM notifications WHERE ordinal > ?1 ORDER BY ordinal LIMIT ?2");
@@ -61,17 +62,8 @@ const MESSAGES_OF_AFTER: &str = concat!(
 
 /// Every statement that must walk an index in its order, for the query plan tests.
 #[cfg(test)]
-pub(super) const STATEMENTS: [&str; 9] = [
-    BY_AGE,
-    BY_OWNER,
-    UNWELL,
-    STARTED,
-    DEAD,
-    MESSAGES,
-    MESSAGES_OF,
-    MESSAGES_AFTER,
-    MESSAGES_OF_AFTER,
-];
+pub(super) const STATEMENTS: [&str; 9] =
+    [BY_AGE, BY_OWNER, UNWELL, STARTED, DEAD, MESSAGES, MESSAGES_OF, MESSAGES_AFTER, MESSAGES_OF_AFTER];
 
 pub(super) fn operations(conn: &Connection, filter: &OperationFilter, page: Page) -> Try<Listing<OperationView>> {
     let before = page.before.unwrap_or(i64::MAX);

@@ -130,11 +130,8 @@ pub(super) fn result_of(conn: &Connection, id: DeliveryId) -> Try<Option<crate::
     Ok(sql.query_row([id.ordinal()], |row| row::data(row, 0)).optional()?)
 }
 
-const FIRST_EVENTS: &str = concat!(
-    "SELECT ",
-    event_columns!(),
-    " FROM events e WHERE e.ordinal > ?1 AND e.ordinal <= ?2 ORDER BY e.ordinal"
-);
+const FIRST_EVENTS: &str =
+    concat!("SELECT ", event_columns!(), " FROM events e WHERE e.ordinal > ?1 AND e.ordinal <= ?2 ORDER BY e.ordinal");
 const LATER_EVENTS: &str = concat!(
     "SELECT ",
     event_columns!(),
@@ -222,13 +219,8 @@ fn ahead(conn: &Connection, delivery: &Delivery) -> Try<usize> {
     let mut ahead = 0;
     for sql in AHEAD {
         let mut sql = conn.prepare_cached(sql)?;
-        let all = [
-            consumer,
-            delivery.priority.into(),
-            delivery.due.as_micros(),
-            delivery.id.ordinal(),
-            AHEAD_MAX - ahead,
-        ];
+        let all =
+            [consumer, delivery.priority.into(), delivery.due.as_micros(), delivery.id.ordinal(), AHEAD_MAX - ahead];
         ahead += sql.query_row(all, |row| row.get::<_, i64>(0))?;
     }
     Ok(usize::try_from(ahead).unwrap_or_default())

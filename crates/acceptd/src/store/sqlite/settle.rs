@@ -35,12 +35,7 @@ fn settle_one(book: &mut Book<'_>, settle: &Settle, before: &Delivery) -> Try<Se
         let consumer = book.names.consumer(conn, &before.consumer)?;
         book.names.shut(conn, consumer, &closure)?;
     }
-    Ok(Settled {
-        delivery: applied.delivery,
-        ended: applied.ended,
-        woken: applied.woken,
-        notified: applied.notified,
-    })
+    Ok(Settled { delivery: applied.delivery, ended: applied.ended, woken: applied.woken, notified: applied.notified })
 }
 
 pub(super) fn extend(book: &mut Book<'_>, id: DeliveryId, fence: u64, lease: Timestamp, now: Timestamp) -> Try<()> {

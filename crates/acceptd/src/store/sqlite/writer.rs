@@ -98,7 +98,11 @@ impl<T: Send, F: FnMut(&mut Book<'_>) -> Try<T> + Send> Request for Command<T, F
 }
 
 /// A command and where its answer will come from.
-pub(super) fn command<T, F>(kind: Kind, run: F, undo: Option<Undo<T>>) -> (Box<dyn Request>, oneshot::Receiver<Result<T>>)
+pub(super) fn command<T, F>(
+    kind: Kind,
+    run: F,
+    undo: Option<Undo<T>>,
+) -> (Box<dyn Request>, oneshot::Receiver<Result<T>>)
 where
     T: Send + 'static,
     F: FnMut(&mut Book<'_>) -> Try<T> + Send + 'static,
