@@ -1,8 +1,8 @@
 //! The property test of the stores: random lists of commands, run on several stores side by side at the same times.
 //!
 //! Every store must answer each command in the same way and must show the same afterwards, ids apart; and what holds
-//! for every store must hold for the first. [`side`] runs commands and takes pictures, [`invariant`] checks one picture by itself.
-//! The stores are equal because both give out ids in the same order: ids are compared by their first appearance.
+//! for every store must hold for the first. [`side`] runs commands and takes pictures, [`invariant`] checks one picture
+//! by itself. Ids are compared by their first appearance, for every store gives them out in the same order.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -161,6 +161,7 @@ async fn answer(sides: &mut [Side<'_>], command: &Command, now: Timestamp) -> Re
     for side in sides {
         answers.push(side.perform(command, now).await);
     }
+    answers.iter().try_for_each(|answer| invariant::check_answer(command, answer))?;
     alike("answer", &answers)
 }
 
