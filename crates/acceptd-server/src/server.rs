@@ -73,8 +73,14 @@ impl Server {
     }
 
     /// Serves until a signal stops it, or something that it can't go on without fails.
-    pub(crate) async fn run(mut self) -> Result {
+    pub(crate) async fn run(self) -> Result {
+        self.run_until(std::future::pending()).await
+    }
+
+    /// The same, and stops also when `over` returns.
+    pub(crate) async fn run_until(mut self, over: impl Future<Output = ()>) -> Result {
         let failed = tokio::select! {
+            () = over => None,
             name = self.signals.next() => {
                 tracing::info!(signal = name, "stopping");
                 None
@@ -101,9 +107,9 @@ impl Server {
             None => Ok(Exit::Ok),
         }
     }
+}
 
-    /// Stops it without a signal.
-    pub(crate) async fn stop(self) {
+async fn stop(self) {
         stop(&self.engine, self.grace, &self.stopping, self.http).await;
     }
 }

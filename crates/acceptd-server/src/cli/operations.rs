@@ -92,8 +92,8 @@ fn progress(monitor: &Value) -> String {
 pub(crate) fn sentence(monitor: &Value) -> String {
     let mut text = format!("{} {}: {} done", field(monitor, "/type"), field(monitor, "/status"), progress(monitor));
     let message = field(monitor, "/progress/message");
-    let error = ["/error/message", "/error/detail"].map(|path| field(monitor, path)).into_iter().find(|e| !e.is_empty());
-    if let Some(error) = error {
+    let error = field(monitor, "/error/message");
+    if !error.is_empty() {
         text.push_str(&format!("; {error}"));
     } else if !message.is_empty() && monitor["done"] != true {
         text.push_str(&format!("; {message}"));
