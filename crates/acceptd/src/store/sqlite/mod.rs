@@ -315,11 +315,10 @@ impl Store for SqliteStore {
     }
 
     fn heartbeat(&self, node: NodeId, now: Timestamp) -> Answer<'_, Vec<(String, Closure)>> {
-        let beat = move |book: &mut Book<'_>| {
+        Box::pin(self.write(Kind::Other, move |book| {
             control::heartbeat(book, node, now)?;
             Ok(book.names.shut_gates(now))
-        };
-        Box::pin(self.write(Kind::Other, beat))
+        }))
     }
 
     fn rescue(&self, me: NodeId, lease: Duration, now: Timestamp) -> Answer<'_, Vec<Rescued>> {
