@@ -11,7 +11,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use crate::config::{FileSource, LogFormat, Sources};
 use crate::exit::{EXIT_CODES, Exit, Failure, Result};
 
-mod chain;
+pub(crate) mod chain;
 pub(crate) mod client;
 mod completions;
 mod config;
@@ -21,10 +21,10 @@ mod dev;
 mod notifications;
 mod operations;
 pub(crate) mod output;
-mod paint;
+pub(crate) mod paint;
 mod send;
 mod serve;
-pub(crate) mod stream;
+mod stream;
 mod watch;
 mod why;
 

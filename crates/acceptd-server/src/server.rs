@@ -63,7 +63,11 @@ impl Server {
         let engine = builder.start().await.map_err(cannot_start)?;
         let router = wiring::router(engine.clone(), config, metrics);
         let stopping = CancellationToken::new();
-        let http = tokio::spawn(acceptd_http::serve(listener, router, stopping.clone().cancelled_owned()));
+        let token = stopping.clone();
+        let http =
+            tokio::spawn(
+                async move { axum::serve(listener, router).with_graceful_shutdown(token.cancelled_owned()).await },
+            );
         Ok(Self { engine, address, grace: config.drain_grace, stopping, http, signals })
     }
 
@@ -106,11 +110,6 @@ impl Server {
             Some(why) => Err(Failure::error(why)),
             None => Ok(Exit::Ok),
         }
-    }
-}
-
-async fn stop(self) {
-        stop(&self.engine, self.grace, &self.stopping, self.http).await;
     }
 }
 

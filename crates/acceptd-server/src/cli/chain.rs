@@ -183,7 +183,11 @@ impl<'a> Tree<'a> {
         let [branch, last, line, space] = self.paint.branches();
         let mut next_lead = || {
             left -= 1;
-            if left == 0 { (format!("{below}{last}"), format!("{below}{space}")) } else { (format!("{below}{branch}"), format!("{below}{line}")) }
+            if left == 0 {
+                (format!("{below}{last}"), format!("{below}{space}"))
+            } else {
+                (format!("{below}{branch}"), format!("{below}{line}"))
+            }
         };
         for (consumer, deliveries) in consumers {
             let (lead, below) = next_lead();

@@ -105,8 +105,7 @@ impl Client {
             return Ok(answer);
         }
         let status = answer.status();
-        let problem: Option<Value> =
-            answer.bytes().await.ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let problem: Option<Value> = answer.bytes().await.ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
         Err(Failure::new(exit_of(status), sentence(status, problem.as_ref().unwrap_or(&Value::Null))))
     }
 

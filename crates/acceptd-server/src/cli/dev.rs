@@ -64,7 +64,9 @@ impl Dev {
                 // The server stops then.
                 _ if self.exit => return,
                 Some(Ok(story)) => story.suggest(&server_url, self.db.as_deref(), console),
-                Some(Err(Failure { message, .. })) => complain(message.as_deref().unwrap_or("the demo was interrupted")),
+                Some(Err(Failure { message, .. })) => {
+                    complain(message.as_deref().unwrap_or("the demo was interrupted"))
+                }
                 None => {}
             }
             std::future::pending().await
@@ -82,8 +84,7 @@ impl Dev {
             let config = demo::config(self.listen.as_deref(), service.endpoint())?;
             return Ok((config, Some(service)));
         }
-        let flags =
-            ServerFlags { config: self.config.clone(), listen: self.listen.clone(), ..ServerFlags::default() };
+        let flags = ServerFlags { config: self.config.clone(), listen: self.listen.clone(), ..ServerFlags::default() };
         Ok((read(&flags)?.config, None))
     }
 

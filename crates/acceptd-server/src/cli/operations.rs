@@ -68,12 +68,8 @@ impl Operations {
             let monitor = client.get(&["v1", "operations", id]).await?;
             console.document(&monitor, || describe(&monitor))?;
         } else {
-            let filters = [
-                ("status", &self.status),
-                ("type", &self.kind),
-                ("owner", &self.owner),
-                ("eventId", &self.event_id),
-            ];
+            let filters =
+                [("status", &self.status), ("type", &self.kind), ("owner", &self.owner), ("eventId", &self.event_id)];
             let query: Vec<_> = filters.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?))).collect();
             let operations = client.list(&["v1", "operations"], &query, self.limit).await?;
             console.list("operations", &operations, &COLUMNS)?;

@@ -142,7 +142,8 @@ impl<'a> Watching<'a> {
             return Ok(());
         }
         let is_small = self.monitor["progress"]["total"].as_u64().unwrap_or(0) <= CHAIN_MAX;
-        if self.is_stale && is_small
+        if self.is_stale
+            && is_small
             && let Ok(document) = self.client.get(&["v1", "operations", self.id, "chain"]).await
         {
             self.chain = Chain::read(&document);

@@ -144,7 +144,8 @@ impl Telling<'_> {
         if let Some((_, delivery)) = item(chain, RECOVERS) {
             for (number, attempt) in delivery.attempts.iter().enumerate() {
                 if let Some(error) = &attempt.error {
-                    let text = format!("item {RECOVERS}: attempt {} failed, another follows: {}", number + 1, error.message);
+                    let text =
+                        format!("item {RECOVERS}: attempt {} failed, another follows: {}", number + 1, error.message);
                     self.say(Mood::Waiting, text);
                 }
             }
@@ -156,7 +157,8 @@ impl Telling<'_> {
             let error = delivery.error().unwrap_or("no reason");
             self.say(Mood::Bad, format!("item {REFUSED}: gave up and is kept as a dead letter: {error}"));
         }
-        let alarms = chain.deliveries().filter(|(event, delivery)| event.kind == "alarm.create" && delivery.state == "done");
+        let alarms =
+            chain.deliveries().filter(|(event, delivery)| event.kind == "alarm.create" && delivery.state == "done");
         for (event, _) in alarms {
             let title = event.data["title"].as_str().unwrap_or_default();
             self.say(Mood::Good, format!("{OWNER} is told: {title}"));
@@ -202,10 +204,14 @@ impl Checks<'_> {
         let all_but_one = (ITEMS - 1) as usize;
         let uploads = (done("upload.item"), done("item.uploaded"));
         self.expect(uploads == (all_but_one, all_but_one), &format!("{} of {ITEMS} uploads are done", uploads.0));
-        let recovered = item(chain, RECOVERS).is_some_and(|(_, delivery)| delivery.state == "done" && delivery.attempt == 3);
+        let recovered =
+            item(chain, RECOVERS).is_some_and(|(_, delivery)| delivery.state == "done" && delivery.attempt == 3);
         self.expect(recovered, &format!("item {RECOVERS} failed twice and recovered by itself"));
         let kept = item(chain, REFUSED).is_some_and(|(_, delivery)| delivery.state == "dead" && delivery.attempt == 1);
-        self.expect(kept, &format!("item {REFUSED} was refused, which no retry can change: one attempt, one dead letter"));
+        self.expect(
+            kept,
+            &format!("item {REFUSED} was refused, which no retry can change: one attempt, one dead letter"),
+        );
         let links = chain.events.iter().any(|event| event.kind == "alarm.create" && event.depth == 2);
         self.expect(
             links && done("alarm.create") == 1,
@@ -221,7 +227,10 @@ impl Checks<'_> {
     fn ended(&mut self, monitor: &Value, after: Duration) {
         let status = monitor["status"].as_str().unwrap_or_default();
         let seconds = after.as_secs_f64();
-        self.expect(status == "failed", &format!("the operation {status} after {seconds:.1} s, because of item {REFUSED}"));
+        self.expect(
+            status == "failed",
+            &format!("the operation {status} after {seconds:.1} s, because of item {REFUSED}"),
+        );
     }
 }
 
