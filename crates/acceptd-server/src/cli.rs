@@ -12,7 +12,7 @@ use crate::config::{FileSource, LogFormat, Sources};
 use crate::exit::{EXIT_CODES, Exit, Failure, Result};
 
 mod bench;
-mod chain;
+pub(crate) mod chain;
 pub(crate) mod client;
 mod completions;
 mod config;
@@ -20,12 +20,12 @@ mod consumers;
 mod dead_letters;
 mod dev;
 mod notifications;
-mod operations;
+pub(crate) mod operations;
 pub(crate) mod output;
-mod paint;
+pub(crate) mod paint;
 mod send;
 mod serve;
-pub(crate) mod stream;
+mod stream;
 mod watch;
 mod why;
 
@@ -84,7 +84,7 @@ enum Command {
     /// Print a completion script for a shell
     Completions(completions::Completions),
     /// Print what the exit codes mean
-    #[command(hide = true, about = EXIT_CODES)]
+    #[command(hide = true, about = EXIT_CODES, help_template = "{about}\n")]
     ExitCodes,
 }
 
@@ -133,8 +133,8 @@ pub(crate) fn main() -> ExitCode {
         Err(error) => return report(Err(Failure::error(format!("can't start: {error}")))),
     };
     let ended = runtime.block_on(run(cli));
-    // Something that still blocks, such as reading standard input, does not hold the process.
-    runtime.shutdown_background();
+    // The store is closed with its last user; what blocks for longer does not hold the process.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     report(ended)
 }
 

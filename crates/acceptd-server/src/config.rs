@@ -22,8 +22,8 @@ mod tree;
 
 pub(crate) use print::print;
 use section::{Findings, Section};
+use setting::Choice;
 pub(crate) use setting::{Bytes, StoreUrl, WebUrl};
-use setting::{Choice, Setting};
 pub(crate) use tree::Origin;
 
 /// Every option with its default and what it means.
@@ -270,7 +270,8 @@ fn read(mut root: Section<'_>, base: &Path) -> Config {
     let log_config = Log { level, format: log.get("format", LogFormat::Text) };
     log.finish();
     let events = root.named("events").into_iter().map(|(name, section)| read_event(name, section)).collect();
-    let consumers = root.named("consumers").into_iter().filter_map(|(name, section)| read_consumer(name, section, base));
+    let consumers =
+        root.named("consumers").into_iter().filter_map(|(name, section)| read_consumer(name, section, base));
     let consumers = consumers.collect();
     root.finish();
     Config { server, store: url, log: log_config, events, consumers }
@@ -426,12 +427,17 @@ fn read_retry(mut section: Section<'_>) -> RetryPolicy {
 impl Default for Limits {
     fn default() -> Self {
         let count = |number| NonZeroUsize::new(number).unwrap_or(NonZeroUsize::MIN);
-        Self { body: Bytes(1 << 20), batch_body: Bytes(16 << 20), batch_events: count(10_000), sse_clients: count(1_000) }
+        Self {
+            body: Bytes(1 << 20),
+            batch_body: Bytes(16 << 20),
+            batch_events: count(10_000),
+            sse_clients: count(1_000),
+        }
     }
 }
 
 /// The effective value of an option as it is written in a file, for messages and tests.
 #[cfg(test)]
-pub(crate) fn shown<T: Setting>(value: &T) -> String {
+pub(crate) fn shown<T: setting::Setting>(value: &T) -> String {
     value.show()
 }

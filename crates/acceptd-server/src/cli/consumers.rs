@@ -33,13 +33,14 @@ enum What {
     },
 }
 
-const COLUMNS: [Column; 6] = [
+const COLUMNS: [Column; 7] = [
     ("NAME", |consumer| field(consumer, "/name")),
     ("ON", |consumer| list(&consumer["on"])),
     ("TARGET", |consumer| field(consumer, "/address")),
     ("WAITING", |consumer| field(consumer, "/waiting")),
     ("RUNNING", |consumer| field(consumer, "/running")),
-    ("OLDEST", |consumer| age(consumer, "/oldest")),
+    ("OLDEST", |consumer| age(consumer, "/waitingSince")),
+    ("PAUSED", pause),
 ];
 
 impl Consumers {
@@ -68,6 +69,14 @@ impl Consumers {
         }
         Ok(Exit::Ok)
     }
+}
+
+fn pause(consumer: &Value) -> String {
+    if consumer["paused"] != true {
+        return String::new();
+    }
+    let (by, reason) = (field(consumer, "/pause/by"), field(consumer, "/pause/reason"));
+    if reason.is_empty() { format!("by {by}") } else { format!("by {by}: {reason}") }
 }
 
 fn list(items: &Value) -> String {
