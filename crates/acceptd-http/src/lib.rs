@@ -15,10 +15,12 @@ pub mod outcome;
 mod prefer;
 mod problem;
 mod router;
+mod server;
 mod settings;
 mod site;
 mod stream;
 
 pub use problem::{PROBLEMS, ProblemKind, errors_markdown};
 pub use router::router;
+pub use server::serve;
 pub use settings::{HttpSettings, RenderMetrics};
