@@ -44,7 +44,8 @@ problems! {
          RFC 3339 time, both at most 10 years from now and not both at once; `Acceptd-Priority` is a whole number from \
          -100 to 100; `Idempotency-Key` is a quoted string of 1 to 255 characters.";
     INVALID_EVENT = 400 "invalid-event", "The event is not a CloudEvent",
-        "An attribute of the event is missing or does not fit CloudEvents 1.0. In a batch, `errors` points to the event.";
+        "An attribute of the event is missing or does not fit CloudEvents 1.0. In a batch, `errors` points to \
+         the event.";
     MALFORMED_JSON = 400 "malformed-json", "The body is not JSON",
         "The body must be one JSON document in UTF-8 that nests at most 128 levels deep. `detail` names the place.";
     BAD_PAGE_TOKEN = 400 "bad-page-token", "The page token does not fit",
@@ -62,7 +63,8 @@ problems! {
     REQUEST_TIMEOUT = 408 "request-timeout", "The body did not arrive in time",
         "The body of the request took too long. Nothing was stored; send it again.";
     CONFLICT = 409 "conflict", "The present state forbids it",
-        "For example: an operation that has ended can't be canceled, and only dead letters can be retried or discarded.";
+        "For example: an operation that has ended can't be canceled, and only dead letters can be retried or \
+         discarded.";
     STALE_FENCE = 409 "stale-fence", "A newer attempt exists",
         "The delivery was given out again since. This attempt no longer counts: stop working on it.";
     ALREADY_SETTLED = 409 "already-settled", "The attempt has ended before",
@@ -87,7 +89,8 @@ problems! {
     INTERNAL_ERROR = 500 "internal-error", "A fault of acceptd",
         "This should not happen. The log has the details.";
     OPERATION_FAILED = 500 "operation-failed", "The operation failed",
-        "`code` and `message` say why, as the consumer that gave up said it. The status is the one that it named, or 500.";
+        "`code` and `message` say why, as the consumer that gave up said it. The status is the one that it \
+         named, or 500.";
     OVERLOADED = 503 "overloaded", "Too much waits already",
         "The backlog is at its cap. Nothing was stored; send it again after `Retry-After`.";
     STORAGE_FULL = 503 "storage-full", "The disk is full",

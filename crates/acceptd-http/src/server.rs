@@ -58,7 +58,8 @@ pub async fn serve(listener: TcpListener, router: Router, shutdown: impl Future<
         };
         match accepted {
             Ok((socket, _)) => {
-                let (router, stop) = (router.clone(), stop.clone());
+                // A token of its own: a shared one would make every connection take the same lock.
+                let (router, stop) = (router.clone(), stop.child_token());
                 connections.spawn(async move {
                     connection(socket, router, stop).await;
                     drop(place);
@@ -104,6 +105,7 @@ async fn connection(socket: TcpStream, router: Router, stop: CancellationToken) 
     let mut connection = pin!(builder.serve_connection(io, service));
     let mut watch = Watch::default();
     let mut tick = tokio::time::interval(TICK);
+    let mut stopped = pin!(stop.cancelled());
     let mut is_stopping = false;
     loop {
         tokio::select! {
@@ -113,7 +115,7 @@ async fn connection(socket: TcpStream, router: Router, stop: CancellationToken) 
                 }
                 return;
             }
-            () = stop.cancelled(), if !is_stopping => {
+            () = &mut stopped, if !is_stopping => {
                 is_stopping = true;
                 connection.as_mut().graceful_shutdown();
             }
