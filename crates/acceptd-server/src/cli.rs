@@ -19,7 +19,7 @@ mod consumers;
 mod dead_letters;
 mod dev;
 mod notifications;
-mod operations;
+pub(crate) mod operations;
 pub(crate) mod output;
 pub(crate) mod paint;
 mod send;
@@ -81,7 +81,7 @@ enum Command {
     /// Print a completion script for a shell
     Completions(completions::Completions),
     /// Print what the exit codes mean
-    #[command(hide = true, about = EXIT_CODES)]
+    #[command(hide = true, about = EXIT_CODES, help_template = "{about}\n")]
     ExitCodes,
 }
 
@@ -130,8 +130,8 @@ pub(crate) fn main() -> ExitCode {
         Err(error) => return report(Err(Failure::error(format!("can't start: {error}")))),
     };
     let ended = runtime.block_on(run(cli));
-    // Something that still blocks, such as reading standard input, does not hold the process.
-    runtime.shutdown_background();
+    // The store is closed with its last user; what blocks for longer does not hold the process.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     report(ended)
 }
 
