@@ -11,6 +11,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use crate::config::{FileSource, LogFormat, Sources};
 use crate::exit::{EXIT_CODES, Exit, Failure, Result};
 
+mod bench;
 pub(crate) mod chain;
 pub(crate) mod client;
 mod completions;
@@ -76,6 +77,8 @@ enum Command {
     Notifications(notifications::Notifications),
     /// List, pause and resume consumers
     Consumers(consumers::Consumers),
+    /// Measure this machine
+    Bench(crate::bench::BenchArgs),
     /// Check the configuration, or print what is in effect
     Config(config::ConfigCommand),
     /// Print a completion script for a shell
@@ -153,6 +156,7 @@ async fn run(cli: Cli) -> Result {
     match cli.command {
         Command::Serve(flags) => serve::run(&flags, &console).await,
         Command::Dev(dev) => dev.run(&console).await,
+        Command::Bench(bench) => bench::run(bench).await,
         Command::Config(config) => config.run(&console),
         Command::Completions(completions) => completions.run(&mut Cli::command()),
         Command::ExitCodes => console.line(EXIT_CODES).map(|()| Exit::Ok),
@@ -176,8 +180,11 @@ async fn run_client(command: Command, client: &Client, console: &Console) -> Res
         Command::Notifications(notifications) => notifications.run(client, console).await,
         Command::Consumers(consumers) => consumers.run(client, console).await,
         // These were taken before.
-        Command::Serve(_) | Command::Dev(_) | Command::Config(_) | Command::Completions(_) | Command::ExitCodes => {
-            Ok(Exit::Ok)
-        }
+        Command::Serve(_)
+        | Command::Dev(_)
+        | Command::Bench(_)
+        | Command::Config(_)
+        | Command::Completions(_)
+        | Command::ExitCodes => Ok(Exit::Ok),
     }
 }
