@@ -264,8 +264,8 @@ fn read(mut root: Section<'_>, base: &Path) -> Config {
     store.finish();
     let mut log = root.section("log");
     let level = log.get("level", "info".to_owned());
-    if let Err(error) = level.parse::<tracing_subscriber::filter::targets::Targets>() {
-        log.wrong("level", format!("{level:?} is not a level such as \"info\" or \"warn,acceptd=debug\": {error}"));
+    if !is_level(&level) {
+        log.wrong("level", format!("{level:?} is not a level such as \"info\" or \"warn,acceptd=debug\""));
     }
     let log_config = Log { level, format: log.get("format", LogFormat::Text) };
     log.finish();
@@ -275,6 +275,16 @@ fn read(mut root: Section<'_>, base: &Path) -> Config {
     let consumers = consumers.collect();
     root.finish();
     Config { server, store: url, log: log_config, events, consumers }
+}
+
+/// Whether this is a level for all, or levels by module, separated by commas.
+fn is_level(text: &str) -> bool {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    let part = |part: &str| {
+        let (module, level) = part.split_once('=').map_or((None, part), |(module, level)| (Some(module), level));
+        module.is_none_or(|module| !module.trim().is_empty()) && LEVELS.contains(&level.trim())
+    };
+    text.split(',').all(part)
 }
 
 fn read_server(mut section: Section<'_>) -> Server {

@@ -5,15 +5,17 @@
 use std::collections::{HashMap, HashSet};
 
 use acceptd::Timestamp;
-use acceptd::duration::format_duration;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::cli::output::plain;
+use crate::cli::output::{plain, span};
 use crate::cli::paint::{Mood, Paint};
 
 /// Deliveries of a group that get lines of their own because something is to be said of them.
 const NOTABLE: usize = 4;
+
+/// The states of a delivery, as they are listed.
+const STATES: [&str; 5] = ["done", "running", "waiting", "dead", "canceled"];
 
 /// Everything of an operation.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -88,16 +90,16 @@ impl Delivery {
         let tries = if *attempt > 1 { format!(", attempt {attempt} of {max_attempts}") } else { String::new() };
         plain(&match state.as_str() {
             "done" => match self.attempts.last() {
-                Some(last) => format!("done in {}{tries}", format_duration(last.end_time.since(last.start_time))),
+                Some(last) => format!("done in {}{tries}", span(last.end_time.since(last.start_time))),
                 None => format!("done{tries}"),
             },
-            "running" => format!("running for {}{tries}{}", format_duration(now.since(*since)), self.reported()),
+            "running" => format!("running for {}{tries}{}", span(now.since(*since)), self.reported()),
             "waiting" if *due > now && *attempt > 0 => {
-                let left = format_duration(due.since(now));
+                let left = span(due.since(now));
                 format!("waits {left} for attempt {} of {max_attempts}{error}", attempt + 1)
             }
-            "waiting" if *due > now => format!("starts in {}", format_duration(due.since(now))),
-            "waiting" => format!("waiting for {}", format_duration(now.since(*since))),
+            "waiting" if *due > now => format!("starts in {}", span(due.since(now))),
+            "waiting" => format!("waiting for {}", span(now.since(*since))),
             "dead" => format!("gave up after attempt {attempt} of {max_attempts}{error}"),
             other => other.to_owned(),
         })
@@ -206,8 +208,9 @@ impl<'a> Tree<'a> {
             self.lines.push(format!("{lead}{sign} {name} {}", paint.color(Mood::Dim, &text)));
             return;
         }
-        let groups = grouped(deliveries, |delivery| &delivery.state);
-        let counts: Vec<_> = groups.iter().map(|(state, group)| format!("{} {state}", group.len())).collect();
+        let count = |state: &str| deliveries.iter().filter(|delivery| delivery.state == state).count();
+        let counts = STATES.into_iter().map(|state| (state, count(state))).filter(|(_, count)| *count > 0);
+        let counts: Vec<_> = counts.map(|(state, count)| format!("{count} {state}")).collect();
         let worst = [Mood::Bad, Mood::Busy, Mood::Waiting, Mood::Dim, Mood::Good];
         let mood = worst.into_iter().find(|mood| deliveries.iter().any(|delivery| delivery.mood() == *mood));
         let sign = paint.sign(mood.unwrap_or(Mood::Dim));

@@ -40,7 +40,7 @@ enum What {
 const COLUMNS: [Column; 6] = [
     ("DELIVERY", |letter| field(letter, "/id")),
     ("CONSUMER", |letter| field(letter, "/consumer")),
-    ("EVENT", |letter| field(letter, "/eventDetail/type")),
+    ("EVENT", |letter| field(letter, "/event/type")),
     ("ATTEMPTS", |letter| field(letter, "/attempt")),
     ("WHEN", |letter| age(letter, "/deadSince")),
     ("ERROR", |letter| field(letter, "/error/message")),

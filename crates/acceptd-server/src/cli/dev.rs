@@ -122,11 +122,12 @@ impl Dev {
         for line in self.introduce(config) {
             console.say(line);
         }
+        let data = if self.demo { "{\"item\": 1}" } else { "{}" };
         let kind = config.consumers.first().and_then(|consumer| consumer.on.first());
         if let Some(kind) = kind.filter(|kind| !kind.ends_with('*')) {
             console.say(format_args!(
                 "try          curl -i {url}/v1/events/{kind} -H 'Acceptd-Owner: you' \
-                 -H 'Content-Type: application/json' -d '{{\"item\": 1}}'"
+                 -H 'Content-Type: application/json' -d '{data}'"
             ));
         }
     }

@@ -86,7 +86,12 @@ fn progress(monitor: &Value) -> String {
 
 /// An operation in one sentence: what it is, how it stands, why it failed.
 pub(crate) fn sentence(monitor: &Value) -> String {
-    let mut text = format!("{} {}: {} done", field(monitor, "/type"), field(monitor, "/status"), progress(monitor));
+    let count = |name: &str| monitor["progress"][name].as_u64().unwrap_or(0);
+    let (kind, status) = (field(monitor, "/type"), field(monitor, "/status"));
+    let mut text = format!("{kind} {status}: {} of {} done", count("done"), count("total"));
+    if count("failed") > 0 {
+        text.push_str(&format!(", {} failed", count("failed")));
+    }
     let message = field(monitor, "/progress/message");
     let error = field(monitor, "/error/message");
     if !error.is_empty() {
