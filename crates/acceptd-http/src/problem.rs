@@ -79,7 +79,8 @@ problems! {
         "Path and query may have 8 KiB together.";
     UNSUPPORTED_MEDIA_TYPE = 415 "unsupported-media-type", "The body's media type is not taken here",
         "`POST /v1/events/{type}` takes JSON. `POST /v1/events` takes CloudEvents: `application/cloudevents+json`, \
-         `application/cloudevents-batch+json`, or any type with the attributes in `ce-` headers. Bodies are not compressed.";
+         `application/cloudevents-batch+json`, or any type with the attributes in `ce-` headers. Bodies are not \
+         compressed.";
     IDEMPOTENCY_KEY_REUSED = 422 "idempotency-key-reused", "The idempotency key was used before",
         "The same key came with another request within the last 24 hours. Use a new key for a new request.";
     FENCE_REQUIRED = 428 "fence-required", "The attempt's fence is missing",
