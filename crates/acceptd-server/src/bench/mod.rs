@@ -1,4 +1,5 @@
-//! `acceptd bench`: measures this machine. Server and load are two processes that share it, as in `docs/performance.md`.
+//! `acceptd bench`: measures this machine. Server and load are two processes that share it, as in
+//! `docs/performance.md`.
 //!
 //! Each scenario starts its own server on a fresh file, so that none profits from the one before.
 
