@@ -63,11 +63,8 @@ impl Server {
         let engine = builder.start().await.map_err(cannot_start)?;
         let router = wiring::router(engine.clone(), config, metrics);
         let stopping = CancellationToken::new();
-        let token = stopping.clone();
-        let http =
-            tokio::spawn(
-                async move { axum::serve(listener, router).with_graceful_shutdown(token.cancelled_owned()).await },
-            );
+        let serving = acceptd_http::serve(listener, router, stopping.clone().cancelled_owned());
+        let http = tokio::spawn(serving);
         Ok(Self { engine, address, grace: config.drain_grace, stopping, http, signals })
     }
 
