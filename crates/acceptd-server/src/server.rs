@@ -26,6 +26,9 @@ const GIVING_BACK: Duration = Duration::from_secs(10);
 /// How often it is asked whether the store still works.
 const HEALTH_EVERY: Duration = Duration::from_millis(250);
 
+/// What an operator must know of a stop that was not graceful.
+const RUNS_AGAIN: &str = "what was running runs again after a restart";
+
 /// A server that runs.
 pub(crate) struct Server {
     engine: Engine,
@@ -97,10 +100,10 @@ impl Server {
         let stop = tokio::time::timeout(grace + GIVING_BACK, stop(&engine, grace, &stopping, http));
         tokio::select! {
             ended = stop => if ended.is_err() {
-                return Err(Failure::error("the server did not stop in time; what was running runs again after a restart"));
+                return Err(Failure::error(format!("the server did not stop in time; {RUNS_AGAIN}")));
             },
             _ = signals.next() => {
-                return Err(Failure::new(Exit::Interrupted, "stopped at once; what was running runs again after a restart"));
+                return Err(Failure::new(Exit::Interrupted, format!("stopped at once; {RUNS_AGAIN}")));
             }
         }
         match failed {
