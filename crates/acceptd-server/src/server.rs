@@ -26,9 +26,6 @@ const GIVING_BACK: Duration = Duration::from_secs(10);
 /// How often it is asked whether the store still works.
 const HEALTH_EVERY: Duration = Duration::from_millis(250);
 
-/// What an operator must know of a stop that was not graceful.
-const RUNS_AGAIN: &str = "what was running runs again after a restart";
-
 /// A server that runs.
 pub(crate) struct Server {
     engine: Engine,
@@ -89,22 +86,23 @@ impl Server {
                 tracing::info!(signal = name, "stopping");
                 None
             }
-            () = store_lost(&self.engine) => Some("the store can't be written to any more, so the server stops".into()),
+            () = store_lost(&self.engine) => {
+                Some("the store can't be written to any more, so the server stops".to_owned())
+            }
             ended = &mut self.http => Some(match ended {
                 Ok(Err(error)) => format!("the server can't accept connections any more: {error}"),
-                _ => "the server stopped accepting connections".into(),
+                _ => "the server stopped accepting connections".to_owned(),
             }),
         };
         let Self { engine, grace, stopping, http, mut signals, .. } = self;
         let grace = if failed.is_some() { Duration::ZERO } else { grace };
         let stop = tokio::time::timeout(grace + GIVING_BACK, stop(&engine, grace, &stopping, http));
-        tokio::select! {
-            ended = stop => if ended.is_err() {
-                return Err(Failure::error(format!("the server did not stop in time; {RUNS_AGAIN}")));
-            },
-            _ = signals.next() => {
-                return Err(Failure::new(Exit::Interrupted, format!("stopped at once; {RUNS_AGAIN}")));
-            }
+        let interrupted = tokio::select! {
+            ended = stop => ended.err().map(|_| (Exit::Error, "did not stop in time")),
+            _ = signals.next() => Some((Exit::Interrupted, "stopped at once")),
+        };
+        if let Some((exit, how)) = interrupted {
+            return Err(Failure::new(exit, format!("{how}; what was running runs again after a restart")));
         }
         match failed {
             Some(why) => Err(Failure::error(why)),
