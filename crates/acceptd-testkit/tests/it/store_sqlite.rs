@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use acceptd::Store;
-use acceptd::store::sqlite::SqliteStore;
+use acceptd::store::sqlite::{Options, SqliteStore};
 use acceptd_testkit::store::reopen::Reopen;
 use tempfile::TempDir;
 
@@ -34,7 +34,9 @@ impl File {
 
 impl Reopen for File {
     fn open(&self) -> Arc<dyn Store> {
-        Arc::new(SqliteStore::open(&self.path).unwrap())
+        // So many files are opened here that laying out their logs would be most of the time.
+        let options = Options { log_kib: 0, ..Options::default() };
+        Arc::new(SqliteStore::open_with(&self.path, options).unwrap())
     }
 }
 

@@ -74,18 +74,19 @@ impl Engine {
         }
     }
 
-    /// The monitor of an operation that was accepted just now, without asking the store again when it is new.
+    /// The monitor of an operation that was accepted just now, without asking the store again when it is a new one
+    /// with one delivery a consumer.
     ///
     /// # Errors
     /// The store's errors.
     pub async fn monitor_accepted(&self, accepted: &Accepted) -> Result<Monitor> {
-        match accepted.replay {
-            Replay::New => {
-                let view = OperationView { operation: accepted.operation.clone(), live: Vec::new() };
-                Ok(self.new_monitor(view, &accepted.woken, accepted.due))
-            }
-            Replay::IdempotencyKey | Replay::Event => self.monitor(accepted.operation.id).await,
+        let operation = &accepted.operation;
+        let deliveries = operation.tracked.total + operation.untracked.total;
+        if accepted.replay == Replay::New && deliveries as usize == accepted.woken.len() {
+            let view = OperationView { operation: operation.clone(), live: Vec::new() };
+            return Ok(self.new_monitor(view, &accepted.woken, accepted.due));
         }
+        self.monitor(operation.id).await
     }
 
     fn plan_accept(&self, submission: Submission) -> Result<Accept> {

@@ -63,13 +63,9 @@ impl Engine {
     pub(crate) fn new_monitor(&self, view: OperationView, woken: &[String], due: Timestamp) -> Monitor {
         let (mut monitor, _) = self.summarize(view);
         let operation = &monitor.operation;
-        let mut seen = std::collections::BTreeMap::<&str, u64>::new();
-        woken.iter().for_each(|name| *seen.entry(name).or_default() += 1);
-        let waits = seen.into_iter().map(|(name, count)| {
-            let delivery = waiting_delivery(operation, name, due);
-            self.explain_delivery(&delivery, count, None)
-        });
-        monitor.waiting_on.extend(waits.collect::<Vec<_>>());
+        let explain = |name: &String| self.explain_delivery(&waiting_delivery(operation, name, due), 1, None);
+        let waits: Vec<_> = woken.iter().map(explain).collect();
+        monitor.waiting_on.extend(waits);
         monitor
     }
 
@@ -83,6 +79,12 @@ impl Engine {
                 Some((_, _, count)) => *count += 1,
                 None => groups.push((gate, delivery.clone(), 1)),
             }
+        }
+        if let [(_, _, count)] = groups.as_mut_slice() {
+            // A long list of live deliveries is cut off; the tally is not.
+            let running = live.iter().filter(|delivery| delivery.state == State::Running).count() as u64;
+            let unended = u64::from(operation.tracked.live() + operation.untracked.live());
+            *count = unended.saturating_sub(running).max(*count);
         }
         let waits = groups.into_iter().map(|(_, first, count)| {
             let waiting = self.explain_delivery(&first, count, None);

@@ -14,7 +14,7 @@ pub struct Accepted {
     pub replay: Replay,
     /// Ids of root events of the request that were accepted before, in another operation.
     pub known: Vec<KnownEvent>,
-    /// The consumer of each delivery made.
+    /// The consumers that got deliveries, each once.
     pub woken: Vec<String>,
     /// The earliest instant they may run.
     pub due: Timestamp,

@@ -56,6 +56,9 @@ pub struct Options {
     pub checkpoint_pages: u32,
     /// Bytes in a page of a new file.
     pub page_size: u32,
+    /// KiB that the write-ahead log has from the start: an fsync of what is overwritten takes half the time of one
+    /// that makes the file longer. 0 lets it grow.
+    pub log_kib: u32,
 }
 
 impl Default for Options {
@@ -66,7 +69,8 @@ impl Default for Options {
             waiting_max: 4_096,
             readers: 3,
             checkpoint_pages: 8_000,
-            page_size: 8_192,
+            page_size: 4_096,
+            log_kib: 32 * 1_024,
         }
     }
 }

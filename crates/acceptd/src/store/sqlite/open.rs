@@ -1,7 +1,7 @@
 //! Opening the file: the lock, the checks that it is ours, the settings, the migrations.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
@@ -19,9 +19,7 @@ const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_init.sql")];
 
 /// Takes the lock that keeps other processes out. It is held until the file is dropped.
 pub(super) fn lock(path: &Path) -> Result<File> {
-    let mut lock_path = path.as_os_str().to_owned();
-    lock_path.push(".lock");
-    let lock_path = PathBuf::from(lock_path);
+    let lock_path = beside(path, ".lock");
     let opened = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&lock_path);
     let file = opened.map_err(|cause| cannot_lock(path, cause))?;
     match file.try_lock() {
@@ -63,6 +61,7 @@ pub(super) fn writer(path: &Path, options: &Options) -> Result<Connection> {
     let conn = Connection::open_with_flags(path, flags).map_err(|cause| error::at_open(path, cause))?;
     let version = whose(&conn, path)?;
     configure(&conn, options).map_err(|cause| error::at_open(path, cause))?;
+    lay_out_log(path, options.log_kib);
     migrate(&conn, version).map_err(|cause| error::at_open(path, cause))?;
     Ok(conn)
 }
@@ -91,6 +90,29 @@ pub(super) fn reader(path: &Path) -> Result<Connection> {
         Ok(conn)
     };
     open().map_err(|cause| error::at_open(path, cause))
+}
+
+/// Gives an empty log its size, in zeros: SQLite writes over them from the start, since a log without its header is
+/// empty. Where there is no room for it, the log grows as it always would.
+fn lay_out_log(path: &Path, kib: u32) {
+    let opened = OpenOptions::new().write(true).create(true).truncate(false).open(beside(path, "-wal"));
+    let Ok(mut log) = opened else { return };
+    if log.metadata().map_or(true, |log| log.len() > 0) {
+        return;
+    }
+    let zeros = [0; 64 * 1_024];
+    let laid_out = (0..kib / 64).try_for_each(|_| log.write_all(&zeros)).and_then(|()| log.sync_all());
+    if let Err(error) = laid_out {
+        tracing::info!(%error, "the write-ahead log starts small");
+        log.set_len(0).ok();
+    }
+}
+
+/// The file of this name with something after it.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
 }
 
 fn check_writable(path: &Path) -> Result<()> {
