@@ -1,1 +1,3 @@
-//! Examples.
+//! What the runnable examples share.
+
+pub mod ec2;

@@ -1,1 +1,7 @@
-//! Stub.
+//! What acceptd is tested with: the conformance suite of the stores and the model they are compared by.
+//!
+//! Everything here runs inside tests, so an expectation that fails panics.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test kit fails by panicking")]
+
+pub mod factory;
+pub mod store;

@@ -29,7 +29,7 @@ pub fn open(url: &str) -> Result<Arc<dyn Store>> {
     match url.split_once(':') {
         Some(("memory", "")) => Ok(Arc::new(memory::MemoryStore::default())),
         #[cfg(feature = "sqlite")]
-        Some(("sqlite", path)) if !path.is_empty() => todo!("{path}"),
+        Some(("sqlite", path)) if !path.is_empty() => Ok(Arc::new(sqlite::SqliteStore::open(path)?)),
         _ => Err(Error::invalid(format!("{url:?} names no store; write sqlite:FILE"))),
     }
 }

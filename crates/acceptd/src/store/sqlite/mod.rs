@@ -1,1 +1,377 @@
-//! The store in one SQLite file.
+//! The store in one SQLite file, for one process. `docs/storage.md` has the tables, the indexes and the promises.
+//!
+//! A verb that writes becomes a command for the one writer thread (`writer`), which applies whatever is waiting in one
+//! transaction; what it does there is in the file named like the verb. A verb that reads runs on one of a few
+//! reading connections (`readers`).
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::*;
+use crate::{Delivery, Error, ErrorKind, Notification, Result, Timestamp};
+
+mod accept;
+mod book;
+mod claim;
+mod control;
+mod end;
+mod error;
+mod list;
+mod names;
+mod open;
+mod prune;
+mod query;
+mod readers;
+mod row;
+mod settle;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use book::Book;
+use error::Try;
+use readers::Readers;
+use writer::{Gauges, Kind, Request};
+
+/// How a [`SqliteStore`] uses memory and disk. The defaults are right unless measured otherwise.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Pages that the writer keeps in memory, in KiB.
+    pub cache_kib: u32,
+    /// Commands that are applied in one transaction at most.
+    pub batch_max: usize,
+    /// Commands that may wait for the writer; callers beyond wait before their command is taken.
+    pub waiting_max: usize,
+    /// Reading connections.
+    pub readers: usize,
+    /// Pages in the write-ahead log before it is written back into the file.
+    pub checkpoint_pages: u32,
+    /// Bytes in a page of a new file.
+    pub page_size: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            cache_kib: 32 * 1_024,
+            batch_max: 1_024,
+            waiting_max: 4_096,
+            readers: 3,
+            checkpoint_pages: 8_000,
+            page_size: 8_192,
+        }
+    }
+}
+
+/// A [`Store`] in one SQLite file. Clones share it; dropping the last one ends it properly.
+#[derive(Debug, Clone)]
+pub struct SqliteStore(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    commands: Option<mpsc::Sender<Box<dyn Request>>>,
+    gauges: Arc<Gauges>,
+    readers: Arc<Readers>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl SqliteStore {
+    /// Opens the store in this file, which is made when it does not exist.
+    ///
+    /// # Errors
+    /// `Locked` when another process holds it, `Corrupt` when it is damaged or not ours, `Unavailable` when it can't
+    /// be read and written or was made by a newer acceptd.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::open_with(path, Options::default())
+    }
+
+    /// The same with other options.
+    ///
+    /// # Errors
+    /// As for [`SqliteStore::open`].
+    pub fn open_with(path: impl AsRef<Path>, options: Options) -> Result<Self> {
+        let path = path.as_ref().to_path_buf();
+        let lock = open::lock(&path)?;
+        let gauges = Arc::new(Gauges::default());
+        let (sender, commands) = mpsc::channel(options.waiting_max.max(1));
+        let (opened, is_open) = std::sync::mpsc::sync_channel(1);
+        let readers = Readers::new(path.clone(), options.readers);
+        let shared = Arc::clone(&gauges);
+        let thread = std::thread::Builder::new().name("acceptd-store".to_owned()).spawn(move || {
+            write_until_closed(&path, lock, &options, &shared, commands, &opened);
+        });
+        let thread = thread.map_err(|cause| {
+            Error::new(ErrorKind::Unavailable, "the store's thread can't be started").caused_by(cause)
+        })?;
+        if let Err(error) = is_open.recv().unwrap_or_else(|_| Err(error::closed())) {
+            // Once the thread has ended, the lock is free again.
+            let _ = thread.join();
+            return Err(error);
+        }
+        Ok(Self(Arc::new(Inner { commands: Some(sender), gauges, readers, thread: Mutex::new(Some(thread)) })))
+    }
+
+    /// Gives the writer something to do and waits until it is committed.
+    async fn write<T, F>(&self, kind: Kind, run: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Book<'_>) -> Try<T> + Send + 'static,
+    {
+        self.write_or_undo(kind, run, None).await
+    }
+
+    async fn write_or_undo<T, F>(&self, kind: Kind, run: F, undo: Option<fn(T) -> Box<dyn Request>>) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Book<'_>) -> Try<T> + Send + 'static,
+    {
+        let (request, answer) = writer::command(kind, run, undo);
+        let commands = self.0.commands.as_ref().ok_or_else(error::closed)?;
+        commands.send(request).await.map_err(|_| error::closed())?;
+        answer.await.map_err(|_| error::closed())?
+    }
+
+    fn read_with<'a, T, F>(&'a self, read: F) -> Answer<'a, T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&rusqlite::Connection) -> Try<T> + Send + 'static,
+    {
+        Box::pin(self.0.readers.read(read))
+    }
+
+    async fn claim_events(&self, claim: Claim) -> Result<Claims> {
+        let now = claim.now;
+        let undo: fn(claim::Taken) -> Box<dyn Request> = |taken| {
+            let at = taken.deliveries.first().map_or(Timestamp::default(), |(delivery, _)| delivery.since);
+            release(taken.deliveries.into_iter().map(|(delivery, _)| delivery).collect(), at)
+        };
+        let taken = self.write_or_undo(Kind::Claim, move |book| claim::claim(book, &claim), Some(undo)).await?;
+        let claim::Taken { deliveries, next_due, paused } = taken;
+        if deliveries.is_empty() {
+            return Ok(Claims { claimed: Vec::new(), next_due, paused });
+        }
+        let keys: Vec<_> = deliveries.iter().map(|(delivery, _)| delivery.event).collect();
+        let events = match self.0.readers.read(move |conn| query::events(conn, &keys)).await {
+            Ok(events) => events,
+            Err(error) => {
+                let unread = deliveries.into_iter().map(|(delivery, _)| delivery).collect();
+                if let Some(commands) = &self.0.commands {
+                    // When this fails, too, the deliveries are rescued like those of a node that went away.
+                    let _ = commands.send(release(unread, now)).await;
+                }
+                return Err(error);
+            }
+        };
+        let claimed = deliveries.into_iter().zip(events);
+        let claimed = claimed.map(|((delivery, owner), event)| Claimed { delivery, event, owner }).collect();
+        Ok(Claims { claimed, next_due, paused })
+    }
+
+    async fn register_and_route(&self, register: Register) -> Result<Registered> {
+        let register = Arc::new(register);
+        let mut routed = 0;
+        loop {
+            let (this, is_first) = (Arc::clone(&register), routed == 0);
+            let slice = self.write(Kind::Other, move |book| {
+                if is_first {
+                    control::register(book, &this)?;
+                }
+                Ok((control::route_waiting(book, &this)?, control::woken(book, &this)?))
+            });
+            let (slice, woken) = slice.await?;
+            routed += slice;
+            if slice < control::SLICE {
+                return Ok(Registered { woken, routed });
+            }
+        }
+    }
+
+    async fn rescue_all(&self, me: NodeId, lease: Duration, now: Timestamp) -> Result<Vec<Rescued>> {
+        let mut rescued = Vec::new();
+        loop {
+            let slice = self.write(Kind::Other, move |book| control::rescue(book, me, lease, now)).await?;
+            let is_last = slice.len() < control::SLICE;
+            rescued.extend(slice);
+            if is_last {
+                return Ok(rescued);
+            }
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.commands = None;
+        self.readers.close();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the store's thread panicked");
+        }
+    }
+}
+
+/// The writer thread, from opening the file to closing it. Holds the lock all the while.
+fn write_until_closed(
+    path: &Path,
+    lock: File,
+    options: &Options,
+    gauges: &Gauges,
+    commands: mpsc::Receiver<Box<dyn Request>>,
+    opened: &std::sync::mpsc::SyncSender<Result<()>>,
+) {
+    let conn = match open::writer(path, options) {
+        Ok(conn) => conn,
+        Err(error) => return drop(opened.send(Err(error))),
+    };
+    match Book::open(&conn) {
+        Ok(book) => {
+            gauges.backlog.store(book.backlog, Relaxed);
+            let _ = opened.send(Ok(()));
+            writer::work(&conn, book, gauges, commands, options.batch_max.max(1));
+        }
+        Err(cause) => drop(opened.send(Err(error::at_open(path, cause)))),
+    }
+    if !gauges.broken.load(Relaxed)
+        && let Err(error) = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+    {
+        tracing::warn!(%error, "the write-ahead log could not be written back; the next open does it");
+    }
+    drop(conn);
+    drop(lock);
+}
+
+/// Gives claimed deliveries back that nobody will run.
+fn release(deliveries: Vec<Delivery>, now: Timestamp) -> Box<dyn Request> {
+    writer::unheard(Kind::Settle, move |book| {
+        for delivery in &deliveries {
+            let (verdict, fence) = (Verdict::Release, delivery.fence);
+            match settle::settle(book, &Settle { delivery: delivery.id, fence, verdict, now }) {
+                // Refused: someone canceled it meanwhile.
+                Ok(_) | Err(error::Stop::Refused(_)) => {}
+                Err(broken) => return Err(broken),
+            }
+        }
+        Ok(())
+    })
+}
+
+impl Store for SqliteStore {
+    fn accept(&self, accept: Accept) -> Answer<'_, Accepted> {
+        Box::pin(self.write(Kind::Accept, move |book| accept::accept(book, &accept)))
+    }
+
+    fn claim(&self, claim: Claim) -> Answer<'_, Claims> {
+        Box::pin(self.claim_events(claim))
+    }
+
+    fn settle(&self, settle: Settle) -> Answer<'_, Settled> {
+        Box::pin(self.write(Kind::Settle, move |book| settle::settle(book, &settle)))
+    }
+
+    fn extend(&self, delivery: DeliveryId, fence: u64, lease: Timestamp, now: Timestamp) -> Answer<'_, ()> {
+        Box::pin(self.write(Kind::Other, move |book| settle::extend(book, delivery, fence, lease, now)))
+    }
+
+    fn report(&self, delivery: DeliveryId, fence: u64, progress: ProgressReport, now: Timestamp) -> Answer<'_, ()> {
+        Box::pin(self.write(Kind::Other, move |book| settle::report(book, delivery, fence, &progress, now)))
+    }
+
+    fn remember(&self, step: Step) -> Answer<'_, ()> {
+        Box::pin(self.write(Kind::Other, move |book| settle::remember(book, &step)))
+    }
+
+    fn steps(&self, delivery: DeliveryId) -> Answer<'_, Vec<(String, Vec<u8>)>> {
+        self.read_with(move |conn| query::steps(conn, delivery))
+    }
+
+    fn cancel(&self, operation: OperationId, now: Timestamp) -> Answer<'_, Stopped> {
+        Box::pin(self.write(Kind::Other, move |book| end::cancel(book, operation, now)))
+    }
+
+    fn retry(&self, what: DeadLetters, now: Timestamp) -> Answer<'_, Stopped> {
+        Box::pin(self.write(Kind::Other, move |book| end::retry(book, what, now)))
+    }
+
+    fn discard(&self, delivery: DeliveryId, now: Timestamp) -> Answer<'_, Stopped> {
+        Box::pin(self.write(Kind::Other, move |book| end::discard(book, delivery, now)))
+    }
+
+    fn pause(&self, consumer: String, closure: Closure) -> Answer<'_, ()> {
+        Box::pin(self.write(Kind::Other, move |book| control::pause(book, &consumer, &closure)))
+    }
+
+    fn resume(&self, consumer: String, now: Timestamp) -> Answer<'_, bool> {
+        Box::pin(self.write(Kind::Other, move |book| control::resume(book, &consumer, now)))
+    }
+
+    fn register(&self, register: Register) -> Answer<'_, Registered> {
+        Box::pin(self.register_and_route(register))
+    }
+
+    fn heartbeat(&self, node: NodeId, now: Timestamp) -> Answer<'_, Vec<(String, Closure)>> {
+        let beat = move |book: &mut Book<'_>| {
+            control::heartbeat(book, node, now)?;
+            Ok(book.names.shut_gates(now))
+        };
+        Box::pin(self.write(Kind::Other, beat))
+    }
+
+    fn rescue(&self, me: NodeId, lease: Duration, now: Timestamp) -> Answer<'_, Vec<Rescued>> {
+        Box::pin(self.rescue_all(me, lease, now))
+    }
+
+    fn prune(&self, before: Timestamp, now: Timestamp, max: usize) -> Answer<'_, usize> {
+        Box::pin(self.write(Kind::Prune, move |book| prune::prune(book, before, now, max)))
+    }
+
+    fn operation(&self, id: OperationId) -> Answer<'_, OperationView> {
+        self.read_with(move |conn| query::operation(conn, id))
+    }
+
+    fn results(&self, id: OperationId) -> Answer<'_, Vec<ConsumerResult>> {
+        self.read_with(move |conn| query::results(conn, id))
+    }
+
+    fn operations(&self, filter: OperationFilter, page: Page) -> Answer<'_, Listing<OperationView>> {
+        self.read_with(move |conn| list::operations(conn, &filter, page))
+    }
+
+    fn chain(&self, id: OperationId) -> Answer<'_, Chain> {
+        self.read_with(move |conn| query::chain(conn, id))
+    }
+
+    fn delivery(&self, id: DeliveryId) -> Answer<'_, DeliveryView> {
+        self.read_with(move |conn| query::delivery(conn, id))
+    }
+
+    fn dead_letters(&self, page: Page) -> Answer<'_, Listing<DeadLetter>> {
+        self.read_with(move |conn| list::dead_letters(conn, page))
+    }
+
+    fn notifications(&self, query: NotificationQuery) -> Answer<'_, Listing<Notification>> {
+        self.read_with(move |conn| list::notifications(conn, &query))
+    }
+
+    fn read(&self, id: NotificationId, now: Timestamp) -> Answer<'_, Notification> {
+        Box::pin(self.write(Kind::Other, move |book| end::read(book, id, now)))
+    }
+
+    fn consumers(&self, now: Timestamp) -> Answer<'_, Vec<ConsumerView>> {
+        self.read_with(move |conn| query::consumers(conn, now))
+    }
+
+    fn health(&self) -> Health {
+        let gauges = &self.0.gauges;
+        Health {
+            backlog: u64::try_from(gauges.backlog.load(Relaxed)).unwrap_or_default(),
+            writable: !gauges.broken.load(Relaxed),
+            full: gauges.full.load(Relaxed),
+        }
+    }
+}

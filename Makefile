@@ -1,0 +1,35 @@
+# Everything a person does with this repository. `make help` lists it.
+SHELL := /bin/bash
+CARGO ?= cargo
+PROFILE ?= dev
+
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## check that the tools are there: Rust, a C compiler, Python 3
+	@scripts/setup.sh
+
+check: ## format, lints, documentation warnings
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --features acceptd-server/faults -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
+
+test: setup ## pass all tests, the short fault runs and the foreign clients included
+	scripts/test.sh
+
+test-fault: setup ## the long fault runs: 200 crash cycles, the flood in a release build
+	ACCEPTD_FAULT_CYCLES=200 $(CARGO) test --release -p acceptd-testkit --test fault -- --nocapture --test-threads=1
+
+demo: setup ## run the main thing: a slow upload that answers 202, with a chain, a failure and a notification
+	$(CARGO) run --quiet -p acceptd-server -- dev --demo
+
+bench: setup ## measure this machine; the figures of docs/performance.md
+	$(CARGO) build --release -p acceptd-server
+	target/release/acceptd bench
+
+ci: ## what the CI runs
+	.ci/run
+
+.PHONY: help setup check test test-fault demo bench ci

@@ -1,0 +1,71 @@
+//! `acceptd bench`: measures this machine. Server and load are two processes that share it, as in `docs/performance.md`.
+//!
+//! Each scenario starts its own server on a fresh file, so that none profits from the one before.
+
+mod accept;
+mod child;
+mod drain;
+mod flow;
+mod latency;
+mod load;
+mod report;
+mod server;
+
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::{Args, Subcommand};
+
+pub(crate) use server::ServerArgs;
+
+/// Measures accepting, draining and latency on this machine.
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    /// What to measure; everything when not said.
+    #[command(subcommand)]
+    scenario: Option<Scenario>,
+    /// Seconds for each measurement of accepting.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=600), global = true)]
+    seconds: u64,
+    /// Deliveries in the large backlog.
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000), global = true)]
+    backlog: u64,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+enum Scenario {
+    /// Durable accepts over HTTP, beside an endpoint that only parses JSON and answers 202.
+    Accept,
+    /// How fast waiting deliveries are worked off, by a function and over HTTP.
+    Drain,
+    /// From the request to the start of the handler, on an idle server.
+    Latency,
+    /// Producing and consuming at once.
+    Flow,
+    /// A large backlog: memory, start, and how fast it is worked off.
+    Backlog,
+    /// The server that the others start.
+    #[command(hide = true)]
+    Server(#[command(flatten)] ServerArgs),
+}
+
+/// Runs what was asked for and prints the figures.
+pub(crate) async fn run(args: BenchArgs) -> Result<()> {
+    let seconds = Duration::from_secs(args.seconds);
+    match args.scenario {
+        Some(Scenario::Server(server)) => server::run(server).await,
+        Some(Scenario::Accept) => accept::run(seconds).await,
+        Some(Scenario::Drain) => drain::run().await,
+        Some(Scenario::Latency) => latency::run().await,
+        Some(Scenario::Flow) => flow::run().await,
+        Some(Scenario::Backlog) => drain::backlog(args.backlog).await,
+        None => {
+            report::machine();
+            accept::run(seconds).await?;
+            drain::run().await?;
+            latency::run().await?;
+            flow::run().await?;
+            drain::backlog(args.backlog).await
+        }
+    }
+}

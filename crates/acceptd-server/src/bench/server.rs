@@ -1,0 +1,119 @@
+//! The server under measurement: the real engine, store and API, with a consumer that does nothing and a route that
+//! does nothing but parse JSON.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use acceptd::consumer::Consumer;
+use acceptd::{Acceptd, Done, Engine, Event, Outcome, State};
+use acceptd_http::HttpSettings;
+use acceptd_http::target::{Push, PushClient};
+use anyhow::Result;
+use axum::Json;
+use axum::http::StatusCode;
+use axum::routing::{get, post};
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+/// What the server consumes with.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ServerArgs {
+    /// The store.
+    #[arg(long)]
+    store: String,
+    /// `function`, or the URL of an HTTP consumer.
+    #[arg(long, default_value = "function")]
+    consumer: String,
+    /// Deliveries that may run at once.
+    #[arg(long, default_value_t = 1_024)]
+    concurrency: usize,
+}
+
+/// The event that everything is measured with; about 200 bytes of JSON.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Measured {
+    /// When the request was sent, in microseconds since 1970.
+    pub(crate) sent: u64,
+    /// Fills the payload up.
+    pub(crate) filler: String,
+}
+
+impl Event for Measured {
+    const TYPE: &'static str = "bench.measured";
+}
+
+impl Measured {
+    pub(crate) fn json(sent: u64) -> String {
+        format!(r#"{{"sent":{sent:020},"filler":"{}"}}"#, "x".repeat(150))
+    }
+}
+
+/// What the consumer saw.
+#[derive(Debug, Clone, Default)]
+struct Seen {
+    done: Arc<AtomicU64>,
+    latencies: Arc<Mutex<Vec<u64>>>,
+}
+
+/// What `/bench/stats` answers.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Stats {
+    /// Handlers that ran.
+    pub(crate) done: u64,
+    /// Deliveries that wait or run.
+    pub(crate) backlog: u64,
+    /// From the request to the start of the handler, in microseconds; since the last question.
+    pub(crate) latencies: Vec<u64>,
+}
+
+/// The most latencies kept between two questions.
+const LATENCIES_MAX: usize = 100_000;
+
+pub(crate) fn micros_now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+}
+
+async fn note(event: Measured, State(seen): State<Seen>) -> Outcome {
+    seen.done.fetch_add(1, Ordering::Relaxed);
+    if event.sent > 0 {
+        let mut latencies = seen.latencies.lock().unwrap_or_else(PoisonError::into_inner);
+        if latencies.len() < LATENCIES_MAX {
+            latencies.push(micros_now().saturating_sub(event.sent));
+        }
+    }
+    Done::new()
+}
+
+/// Serves until it is killed; says on stdout where.
+pub(crate) async fn run(args: ServerArgs) -> Result<()> {
+    let seen = Seen::default();
+    let consumer = match args.consumer.as_str() {
+        "function" => Consumer::new("noop", note),
+        url => Consumer::to("noop", [Measured::TYPE], Arc::new(Push::new(PushClient::new()?, url, None)?)),
+    };
+    let consumer = consumer.concurrency(args.concurrency);
+    let engine = Acceptd::open(&args.store).state(seen.clone()).consumer(consumer).start().await?;
+    let stats = {
+        let engine = engine.clone();
+        get(async move || Json(stats(&engine, &seen)))
+    };
+    let noop = post(async |Json(_): Json<Measured>| StatusCode::ACCEPTED);
+    let router = acceptd_http::router(engine, HttpSettings::default())
+        .route("/bench/noop", noop)
+        .route("/bench/stats", stats);
+    let listener = tokio::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
+    println!("{}", listener.local_addr()?);
+    acceptd_http::serve(listener, router, std::future::pending()).await?;
+    Ok(())
+}
+
+fn stats(engine: &Engine, seen: &Seen) -> Stats {
+    Stats {
+        done: seen.done.load(Ordering::Relaxed),
+        backlog: engine.store().health().backlog,
+        latencies: std::mem::take(&mut *seen.latencies.lock().unwrap_or_else(PoisonError::into_inner)),
+    }
+}

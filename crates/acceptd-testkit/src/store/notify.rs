@@ -1,0 +1,124 @@
+//! Weights and notifications: what decides an operation's end, and who is told of it.
+
+use std::sync::Arc;
+
+use acceptd::store::{DeadLetters, Verdict};
+use acceptd::{Level, Notice, Status, Store, Weight};
+
+use crate::factory::*;
+
+/// An operation with an owner notifies once when it ends, in the same breath.
+pub async fn an_ending_notifies_the_owner_once(store: Arc<dyn Store>) {
+    let id = accept("a").owner("u").deliver_to("c").deliver_to("d").id_from(&*store).await;
+    assert_eq!(run(&*store, "c", done(), at(1)).await.notified, []);
+    let settled = run(&*store, "d", done(), at(2)).await;
+    let query = acceptd::store::NotificationQuery { owner: None, after: None, page: ALL };
+    let messages = store.notifications(query).await.unwrap().items;
+    assert_eq!(messages.iter().map(|message| message.id).collect::<Vec<_>>(), settled.notified);
+    let message = &messages[0];
+    assert_eq!((message.owner.as_deref(), message.operation, message.level), (Some("u"), id, Level::Success));
+    assert_eq!((message.title.as_str(), message.created, message.read), ("a is done", at(2), None));
+}
+
+/// Without an owner nobody is told.
+pub async fn without_an_owner_nobody_is_told(store: Arc<dyn Store>) {
+    accept("a").deliver_to("c").to(&*store).await;
+    assert_eq!(run(&*store, "c", done(), at(1)).await.notified, []);
+}
+
+/// A failure is told with its reason.
+pub async fn a_failure_is_told_with_its_reason(store: Arc<dyn Store>) {
+    accept("a").owner("u").deliver_to("c").to(&*store).await;
+    run(&*store, "c", give_up(), at(1)).await;
+    let query = acceptd::store::NotificationQuery { owner: Some("u".into()), after: None, page: ALL };
+    let message = store.notifications(query).await.unwrap().items.remove(0);
+    assert_eq!((message.title.as_str(), message.text.as_str()), ("a failed", "it is hopeless"));
+}
+
+/// A reopened operation notifies again when it ends again.
+pub async fn a_reopened_operation_notifies_again(store: Arc<dyn Store>) {
+    let id = accept("a").owner("u").deliver_to("c").id_from(&*store).await;
+    run(&*store, "c", give_up(), at(1)).await;
+    store.retry(DeadLetters::Operation(id), at(2)).await.unwrap();
+    run(&*store, "c", give_up(), at(3)).await;
+    store.retry(DeadLetters::Operation(id), at(4)).await.unwrap();
+    run(&*store, "c", done(), at(5)).await;
+    assert_eq!(told(&*store, "u").await, ["a failed", "a failed", "a is done"]);
+}
+
+/// A canceled operation tells its owner.
+pub async fn a_cancel_notifies(store: Arc<dyn Store>) {
+    let id = accept("a").owner("u").deliver_to("c").deliver_to("d").id_from(&*store).await;
+    let stopped = store.cancel(id, at(1)).await.unwrap();
+    assert_eq!((stopped.notified.len(), told(&*store, "u").await), (1, vec!["a was canceled".to_owned()]));
+}
+
+/// A discarded dead letter changes how the operation ended, but is no new ending.
+pub async fn a_discard_does_not_notify_again(store: Arc<dyn Store>) {
+    accept("a").owner("u").deliver_to("c").to(&*store).await;
+    let dead = run(&*store, "c", give_up(), at(1)).await.delivery.id;
+    assert_eq!(store.discard(dead, at(2)).await.unwrap().notified, []);
+    assert_eq!(told(&*store, "u").await, ["a failed"]);
+}
+
+/// A message through the inbox takes the place of the automatic notification, before the end or after it.
+pub async fn an_inbox_message_takes_the_automatic_ones_place(store: Arc<dyn Store>) {
+    for (owner, first, second) in [("u", "c", "inbox"), ("v", "inbox", "c")] {
+        accept("a").owner(owner).deliver_to("c").route("inbox", Weight::Inbox).to(&*store).await;
+        for consumer in [first, second] {
+            let verdict = if consumer == "inbox" { done_telling("your machine runs") } else { done() };
+            run(&*store, consumer, verdict, at(1)).await;
+        }
+        assert_eq!(told(&*store, owner).await, ["your machine runs"], "{first} before {second}");
+    }
+}
+
+/// When the inbox delivery dies, the automatic notification is sent after all.
+pub async fn a_dead_inbox_delivery_leaves_the_automatic_notification(store: Arc<dyn Store>) {
+    accept("a").owner("u").deliver_to("c").route("inbox", Weight::Inbox).to(&*store).await;
+    assert_eq!(run(&*store, "c", done(), at(1)).await.ended, Some(Status::Succeeded));
+    assert!(told(&*store, "u").await.is_empty(), "the inbox delivery may still tell");
+    run(&*store, "inbox", give_up(), at(2)).await;
+    assert_eq!(told(&*store, "u").await, ["a is done"]);
+}
+
+/// A handler's own message comes beside the automatic one, and may be for somebody else.
+pub async fn a_handlers_message_comes_beside_the_automatic_one(store: Arc<dyn Store>) {
+    accept("a").owner("u").deliver_to("c").to(&*store).await;
+    let notice = Notice { title: "look".into(), owner: Some("v".into()), ..Notice::default() };
+    let verdict = Verdict::Done { result: None, emit: vec![], notify: Some(notice), progress: None };
+    assert_eq!(run(&*store, "c", verdict, at(1)).await.notified.len(), 2);
+    assert_eq!(told(&*store, "u").await, ["a is done"]);
+    assert_eq!(told(&*store, "v").await, ["look"]);
+}
+
+/// Untracked deliveries don't decide the operation's state, and go on after its end.
+pub async fn untracked_deliveries_do_not_decide(store: Arc<dyn Store>) {
+    let id = accept("a").deliver_to("c").route("hook", Weight::Untracked).id_from(&*store).await;
+    assert_eq!(run(&*store, "c", done(), at(1)).await.ended, Some(Status::Succeeded));
+    assert_eq!(store.operation(id).await.unwrap().live.len(), 1);
+    let settled = run(&*store, "hook", give_up(), at(2)).await;
+    assert_eq!((settled.ended, status(&*store, id).await), (None, Status::Succeeded));
+    let operation = store.operation(id).await.unwrap().operation;
+    assert_eq!((operation.untracked.dead, operation.failure), (1, None));
+}
+
+/// Untracked deliveries decide when there is nothing tracked.
+pub async fn untracked_deliveries_decide_when_alone(store: Arc<dyn Store>) {
+    accept("a").route("hook", Weight::Untracked).route("inbox", Weight::Inbox).to(&*store).await;
+    assert_eq!(run(&*store, "inbox", done(), at(1)).await.ended, None);
+    assert_eq!(run(&*store, "hook", give_up(), at(2)).await.ended, Some(Status::Failed));
+}
+
+/// One dead letter fails the operation, whatever became of the rest.
+pub async fn dead_beats_canceled_beats_done(store: Arc<dyn Store>) {
+    let id = accept("a").deliver_to("c").deliver_to("d").deliver_to("e").id_from(&*store).await;
+    run(&*store, "c", done(), at(1)).await;
+    run(&*store, "d", give_up(), at(1)).await;
+    let stopped = store.cancel(id, at(2)).await.unwrap();
+    assert_eq!(stopped.operation.status(), Status::Failed);
+    let tally = stopped.operation.operation.tracked;
+    assert_eq!((tally.total, tally.done, tally.dead, tally.canceled), (3, 1, 1, 1));
+    store.retry(DeadLetters::Operation(id), at(3)).await.unwrap();
+    assert_eq!(run(&*store, "d", done(), at(3)).await.ended, Some(Status::Canceled));
+}

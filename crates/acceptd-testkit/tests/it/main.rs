@@ -1,0 +1,4 @@
+//! The tests that run on every change: each store through the conformance suite, and both against the model.
+
+mod store_memory;
+mod suite;

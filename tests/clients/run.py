@@ -1,0 +1,74 @@
+"""Starts acceptd and a consumer, lets every foreign client at them, and counts.
+
+Every check prints `ok NAME` or `FAIL NAME: WHY`; the last line is `N passed, N failed`. Exit code 1 when one failed.
+Started by run.sh, which sets ACCEPTD_BIN and NODE_PACKAGES (empty when there is no Node).
+"""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import azure_poller
+import cloud_events
+from servers import Stage
+
+HERE = Path(__file__).parent
+NODE_CLIENTS = ("core_lro.mjs", "eventsource.mjs")
+NODE_PATIENCE = 120
+
+passed = failed = 0
+
+
+def report(line):
+    """Counts and prints one line of a verdict."""
+    global passed, failed
+    passed += line.startswith("ok ")
+    failed += line.startswith("FAIL ")
+    print(line, flush=True)
+
+
+def check(name, body):
+    """Runs one check; what it raises is why it failed."""
+    try:
+        body()
+    except Exception as error:
+        report(f"FAIL {name}: {type(error).__name__}: {' '.join(str(error).split())[:300]}")
+    else:
+        report(f"ok {name}")
+
+
+def node_client(script, packages, base):
+    """A client for Node prints its own verdicts in the same form."""
+    command = ["node", HERE / script, packages, base]
+    try:
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=NODE_PATIENCE)
+    except subprocess.TimeoutExpired:
+        return report(f"FAIL {script}: not done after {NODE_PATIENCE} s")
+    verdicts = [line for line in ended.stdout.splitlines() if line.startswith(("ok ", "FAIL "))]
+    for line in verdicts:
+        report(line)
+    if ended.returncode != 0 or not verdicts:
+        report(f"FAIL {script}: ended with {ended.returncode}: {' '.join(ended.stderr.split())[:300]}")
+
+
+def main():
+    packages = os.environ.get("NODE_PACKAGES")
+    with Stage(os.environ["ACCEPTD_BIN"]) as stage:
+        azure_poller.checks(check, stage)
+        cloud_events.checks(check, stage)
+        for script in NODE_CLIENTS:
+            if packages:
+                node_client(script, packages, stage.base)
+            elif os.environ.get("CI") == "true":
+                report(f"FAIL {script}: there is no Node, and in CI there has to be one")
+            else:
+                print(f"SKIPPED: {script}: node or npm is not installed here")
+        if failed:
+            stage.tell()
+    print(f"{passed} passed, {failed} failed")
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()
