@@ -50,7 +50,7 @@ impl Consumer {
             emits: Vec::new(),
             max_attempts: 50,
             concurrency: 32,
-            timeout: "30s",
+            timeout: "10s",
         }
     }
 
@@ -64,6 +64,12 @@ impl Consumer {
     #[must_use]
     pub fn concurrency(self, concurrency: u32) -> Self {
         Self { concurrency, ..self }
+    }
+
+    /// The same with another deadline for an attempt.
+    #[must_use]
+    pub fn timeout(self, timeout: &'static str) -> Self {
+        Self { timeout, ..self }
     }
 
     /// The same that may emit this.

@@ -1,7 +1,7 @@
 //! What everyone saw, kept by the harness and never by the server: entries are only ever added.
 
-use std::sync::Mutex;
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 
 /// Entries in the order in which they happened.
 #[derive(Debug)]
@@ -23,6 +23,12 @@ impl<T: Clone> Ledger<T> {
     pub fn entries(&self) -> Vec<T> {
         self.0.lock().expect("no panic").clone()
     }
+
+    /// The last of them.
+    pub fn last(&self, count: usize) -> Vec<T> {
+        let entries = self.0.lock().expect("no panic");
+        entries[entries.len().saturating_sub(count)..].to_vec()
+    }
 }
 
 /// The three ledgers of a run.
@@ -34,6 +40,45 @@ pub struct Ledgers {
     pub consumers: Ledger<ConsumerEntry>,
     /// What the API said of operations.
     pub api: Ledger<ApiEntry>,
+}
+
+impl Ledgers {
+    /// Every request with everything that came of it, in the order of the keys.
+    pub fn requests(&self) -> BTreeMap<String, (Arc<Request>, Vec<Answered>)> {
+        let mut requests = BTreeMap::new();
+        for ClientEntry { request, answer } in self.clients.entries() {
+            let (_, answers) = requests.entry(request.key.clone()).or_insert_with(|| (request, Vec::new()));
+            answers.push(answer);
+        }
+        requests
+    }
+
+    /// What arrived at consumers.
+    pub fn attempts(&self) -> Vec<Attempt> {
+        let attempt = |entry| match entry {
+            ConsumerEntry::Attempt(attempt) => Some(attempt),
+            ConsumerEntry::Call(_) => None,
+        };
+        self.consumers.entries().into_iter().filter_map(attempt).collect()
+    }
+
+    /// What consumers called.
+    pub fn calls(&self) -> Vec<Call> {
+        let call = |entry| match entry {
+            ConsumerEntry::Call(call) => Some(call),
+            ConsumerEntry::Attempt(_) => None,
+        };
+        self.consumers.entries().into_iter().filter_map(call).collect()
+    }
+
+    /// The operations at the end.
+    pub fn operations(&self) -> Vec<Operation> {
+        let operation = |entry| match entry {
+            ApiEntry::Final(operation) => Some(operation),
+            ApiEntry::Seen { .. } | ApiEntry::Notification { .. } => None,
+        };
+        self.api.entries().into_iter().filter_map(operation).collect()
+    }
 }
 
 /// Something a client asks for, under one idempotency key, however often it is sent.

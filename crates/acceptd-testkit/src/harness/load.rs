@@ -65,8 +65,7 @@ impl Load {
 
     /// Sends one event of this type until it is accepted.
     pub async fn one(&self, kind: &str, key: &str) {
-        let request =
-            Arc::new(Request { key: key.to_owned(), kind: kind.to_owned(), events: Vec::new(), owner: None });
+        let request = Arc::new(Request { key: key.to_owned(), kind: kind.to_owned(), events: Vec::new(), owner: None });
         let mut rng = SmallRng::seed_from_u64(0);
         self.send(&mut Client::new(self.server), Form::Typed, &request, &mut rng).await;
     }
@@ -120,9 +119,7 @@ impl Load {
         let quoted = format!("\"{key}\"");
         let mut headers = vec![("idempotency-key", quoted.as_str())];
         headers.extend(owner.as_ref().map(|owner| ("acceptd-owner", owner.as_str())));
-        let event = |id: &String| {
-            json!({ "specversion": "1.0", "id": id, "source": "/fault", "type": kind, "data": { "key": key } })
-        };
+        let event = |id: &String| json!({ "specversion": "1.0", "id": id, "source": "/fault", "type": kind, "data": { "key": key } });
         let data = json!({ "key": key }).to_string();
         match form {
             Form::Typed => client.post(&format!("/v1/events/{kind}"), &headers, data.as_bytes()).await,
@@ -145,8 +142,12 @@ impl Load {
 
     /// Looks at one of the operations that were promised, and writes down how it stands.
     async fn look(&self, client: &mut Client, pick: usize) {
-        let promised: Vec<String> = self.ledgers.promised_lately();
-        let Some(operation) = promised.get(pick % promised.len().max(1)).cloned() else { return };
+        let lately = self.ledgers.clients.last(300).into_iter().filter_map(|entry| match entry.answer {
+            Answered::Accepted { operation } => Some(operation),
+            Answered::Refused(_) | Answered::Unknown => None,
+        });
+        let lately: Vec<String> = lately.collect();
+        let Some(operation) = lately.get(pick % lately.len().max(1)).cloned() else { return };
         let Ok(answer) = client.get(&format!("/v1/operations/{operation}")).await else { return };
         let status = match answer.status {
             200 => answer.json()["status"].as_str().expect("a status").to_owned(),

@@ -33,8 +33,15 @@ const OUTCOME: &str = "application/vnd.acceptd.outcome+json";
 const CALL_PATIENCE: Duration = Duration::from_secs(20);
 
 /// How the consumers behave, and their limit of attempts.
-const CONSUMERS: [(&str, u32); 7] =
-    [("prompt", 50), ("slow", 50), ("flaky", 12), ("remote", 50), ("late", 50), ("poison", POISON_ATTEMPTS), (LEAF, 50)];
+const CONSUMERS: [(&str, u32); 7] = [
+    ("prompt", 50),
+    ("slow", 50),
+    ("flaky", 12),
+    ("remote", 50),
+    ("late", 50),
+    ("poison", POISON_ATTEMPTS),
+    (LEAF, 50),
+];
 
 /// The limit of attempts of `poison`, whose events kill the server.
 pub const POISON_ATTEMPTS: u32 = 3;
