@@ -7,7 +7,7 @@ use super::ledger::{ApiEntry, Delivery, Event, Ledgers, Operation, Record, is_en
 
 /// Every operation's id, by turning all pages.
 pub async fn list(client: &mut Client) -> Vec<String> {
-    let rows = pages(client, "/v1/operations?pageSize=500", "operations").await;
+    let rows = pages(client, "/v1/operations?pageSize=200").await;
     rows.iter().map(|row| text(&row["id"])).collect()
 }
 
@@ -15,7 +15,7 @@ pub async fn list(client: &mut Client) -> Vec<String> {
 pub async fn count_live(client: &mut Client) -> usize {
     let mut live = 0;
     for status in ["queued", "running"] {
-        live += pages(client, &format!("/v1/operations?pageSize=500&status={status}"), "operations").await.len();
+        live += pages(client, &format!("/v1/operations?pageSize=200&status={status}")).await.len();
     }
     live
 }
@@ -26,7 +26,7 @@ pub async fn write_down(client: &mut Client, ledgers: &Ledgers) {
         let operation = operation(client, &id).await;
         ledgers.api.add(ApiEntry::Final(operation));
     }
-    for notification in pages(client, "/v1/notifications?pageSize=500", "notifications").await {
+    for notification in pages(client, "/v1/notifications?pageSize=200").await {
         ledgers.api.add(ApiEntry::Notification { operation: text(&notification["operation"]) });
     }
 }
@@ -43,7 +43,7 @@ pub async fn operation(client: &mut Client, id: &str) -> Operation {
     };
     for event in list_of(&chain["events"]) {
         let id = text(&event["id"]);
-        let cause = event["causationid"].as_str().map(str::to_owned);
+        let cause = event["causationId"].as_str().map(str::to_owned);
         operation.deliveries.extend(list_of(&event["deliveries"]).iter().map(|row| delivery(row, &id)));
         operation.events.push(Event { id, kind: text(&event["type"]), cause });
     }
@@ -62,11 +62,11 @@ fn delivery(row: &Value, event: &str) -> Delivery {
     }
 }
 
-async fn pages(client: &mut Client, path: &str, rows: &str) -> Vec<Value> {
+async fn pages(client: &mut Client, path: &str) -> Vec<Value> {
     let (mut all, mut token) = (Vec::new(), String::new());
     loop {
         let page = get(client, &format!("{path}{token}")).await;
-        all.extend(list_of(&page[rows]).iter().cloned());
+        all.extend(list_of(&page["items"]).iter().cloned());
         match page["nextPageToken"].as_str() {
             Some(next) if !next.is_empty() => token = format!("&pageToken={next}"),
             _ => return all,

@@ -241,9 +241,8 @@ impl Checker<'_> {
     /// O5: a call with an old fence is refused; O14 for calls.
     fn calls(&mut self) {
         for call in self.ledgers.calls() {
-            let taken = call.status.is_some_and(|status| status < 300);
             let stale = call.fence < call.newest;
-            self.expect(Promise::Fenced, !(taken && stale), || format!("a call with an old fence was taken: {call:?}"));
+            self.expect(Promise::Fenced, !(call.applied && stale), || format!("a call with an old fence was taken: {call:?}"));
             let status = call.status.unwrap_or(0);
             self.expect(Promise::OnlyRefuses, status < 500, || format!("a call was answered {status}: {call:?}"));
         }

@@ -83,9 +83,8 @@ impl Consumer {
 impl Config {
     /// The file's text, with the store in this file.
     pub fn to_toml(&self, database: &Path) -> String {
-        let mut toml = format!("[store]\nurl = \"sqlite:{}\"\n", database.display());
-        let mut engine = String::new();
-        let mut set = |key: &str, value: String| writeln!(engine, "{key} = {value}").expect("text");
+        let mut toml = format!("[store]\nurl = \"sqlite:{}\"\n[server]\n", database.display());
+        let mut set = |key: &str, value: String| writeln!(toml, "{key} = {value}").expect("text");
         if let Some(lease) = self.target_lease {
             set("target_lease", format!("{lease:?}"));
         }
@@ -96,9 +95,8 @@ impl Config {
             set("retention", format!("{retention:?}"));
             set("prune_every", format!("{every:?}"));
         }
-        write!(toml, "[engine]\n{engine}").expect("text");
         if let Some(grace) = self.grace {
-            write!(toml, "[server]\ngrace = {grace:?}\n").expect("text");
+            set("drain_grace", format!("{grace:?}"));
         }
         for kind in &self.events {
             writeln!(toml, "[events.{kind:?}]").expect("text");

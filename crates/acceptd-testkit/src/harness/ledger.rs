@@ -158,6 +158,8 @@ pub struct Call {
     pub newest: u64,
     /// The answer; None when there never was one.
     pub status: Option<u16>,
+    /// Whether it changed something.
+    pub applied: bool,
 }
 
 /// One line of the API's ledger.

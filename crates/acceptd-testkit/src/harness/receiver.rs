@@ -133,14 +133,16 @@ impl Receivers {
         let (fence_text, since) = (fence.to_string(), Instant::now());
         let content_type = if verb == "complete" { OUTCOME } else { "application/json" };
         let headers = [("content-type", content_type), ("acceptd-fence", fence_text.as_str())];
-        let status = loop {
+        let answer = loop {
             match Client::new(self.0.server).post(&path, &headers, body.as_bytes()).await {
-                Ok(answer) if answer.status != 503 => break Some(answer.status),
+                Ok(answer) if answer.status != 503 => break Some(answer),
                 _ if since.elapsed() > CALL_PATIENCE => break None,
                 _ => tokio::time::sleep(Duration::from_millis(20)).await,
             }
         };
-        let call = Call { delivery: delivery.to_owned(), verb, fence, newest, status };
+        let status = answer.as_ref().map(|answer| answer.status);
+        let applied = answer.is_some_and(|answer| answer.status == 200 && answer.json()["applied"] == true);
+        let call = Call { delivery: delivery.to_owned(), verb, fence, newest, status, applied };
         self.0.ledgers.consumers.add(ConsumerEntry::Call(call));
         status
     }
