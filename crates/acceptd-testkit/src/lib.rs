@@ -5,4 +5,5 @@
 
 pub mod factory;
 pub mod harness;
+pub mod model;
 pub mod store;

@@ -133,6 +133,6 @@ async fn main() {
     drain(&store, 100_000, 4).await;
     let started = Instant::now();
     let consumers = store.consumers(SystemClock.now()).await.unwrap();
-    println!("consumers: {:?} ({} waiting)", started.elapsed(), consumers[0].waiting);
+    println!("consumers: {:?} ({} waiting)", started.elapsed(), consumers.first().map_or(0, |one| one.waiting));
     println!("{} MB of file", std::fs::metadata(&path).unwrap().len() / 1_000_000);
 }

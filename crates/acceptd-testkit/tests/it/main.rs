@@ -1,4 +1,6 @@
 //! The tests that run on every change: each store through the conformance suite, and both against the model.
 
+mod model;
 mod store_memory;
+mod store_sqlite;
 mod suite;

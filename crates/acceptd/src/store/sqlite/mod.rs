@@ -151,7 +151,8 @@ impl SqliteStore {
             let at = taken.deliveries.first().map_or(Timestamp::default(), |(delivery, _)| delivery.since);
             release(taken.deliveries.into_iter().map(|(delivery, _)| delivery).collect(), at)
         };
-        let taken = self.write_or_undo(Kind::Claim, move |book| claim::claim(book, &claim), Some(undo)).await?;
+        let taken =
+            self.write_or_undo(Kind::Claim, move |book| claim::claim(book, &claim), Some(undo)).await?;
         let claim::Taken { deliveries, next_due, paused } = taken;
         if deliveries.is_empty() {
             return Ok(Claims { claimed: Vec::new(), next_due, paused });
@@ -315,11 +316,10 @@ impl Store for SqliteStore {
     }
 
     fn heartbeat(&self, node: NodeId, now: Timestamp) -> Answer<'_, Vec<(String, Closure)>> {
-        let beat = move |book: &mut Book<'_>| {
+        Box::pin(self.write(Kind::Other, move |book| {
             control::heartbeat(book, node, now)?;
             Ok(book.names.shut_gates(now))
-        };
-        Box::pin(self.write(Kind::Other, beat))
+        }))
     }
 
     fn rescue(&self, me: NodeId, lease: Duration, now: Timestamp) -> Answer<'_, Vec<Rescued>> {

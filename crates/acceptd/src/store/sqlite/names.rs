@@ -84,10 +84,12 @@ impl Names {
         pauses.iter().map(|(_, closure)| closure).find(|closure| closure.holds_at(now))
     }
 
-    /// Every gate that is shut at that instant, by consumer.
+    /// Every gate that is shut now, by consumer.
     pub(super) fn shut_gates(&self, now: Timestamp) -> Vec<(String, Closure)> {
         let shut = |(name, id): (&String, &i64)| Some((name.clone(), self.pause(*id, now)?.clone()));
-        self.consumers.iter().filter_map(shut).collect()
+        let mut gates: Vec<_> = self.consumers.iter().filter_map(shut).collect();
+        gates.sort_by(|one, other| one.0.cmp(&other.0));
+        gates
     }
 
     /// Shuts a consumer's gate. Of two closures the one that ends later holds; without an end is latest.

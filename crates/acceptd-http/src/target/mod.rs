@@ -1,0 +1,8 @@
+//! Targets that are HTTP endpoints.
+
+mod answer;
+mod client;
+mod push;
+
+pub use client::PushClient;
+pub use push::Push;

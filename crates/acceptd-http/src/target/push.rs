@@ -1,0 +1,125 @@
+//! Push: a delivery as a `POST` to an HTTP endpoint in any language.
+//!
+//! The event goes out in CloudEvents binary mode, with acceptd's own headers and, when there is a secret, with a
+//! signature. The answer becomes the attempt's end in [`answer`]. There is no timeout here: the engine drops the
+//! attempt when it is out of time or canceled, and that closes the connection.
+
+use std::time::Duration;
+
+use acceptd::consumer::Context;
+use acceptd::target::{Reply, Replying, Target, TargetDescription};
+use acceptd::{Clock as _, Error, Fail, Result, SystemClock};
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap};
+use http::{HeaderValue, Method};
+use reqwest::{Client, Request, Url};
+
+use crate::outgoing::{delivery_headers, signature_headers};
+use crate::signature::Secret;
+use crate::target::answer::{self, Terms};
+use crate::target::client::PushClient;
+
+/// How many headers a request has at most, apart from extensions.
+const HEADERS: usize = 28;
+/// How long a target that answered 202 may be silent, when nobody says otherwise.
+const LEASE: Duration = Duration::from_secs(30);
+
+/// Delivers to an HTTP endpoint.
+#[derive(Debug)]
+pub struct Push {
+    client: Client,
+    url: Url,
+    authorization: Option<HeaderValue>,
+    secret: Option<Secret>,
+    terms: Terms,
+}
+
+impl Push {
+    /// A target at this URL; requests are signed when there is a secret. A user and password in the URL go out as
+    /// basic authentication.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for a URL that can't be used.
+    pub fn new(client: PushClient, url: &str, secret: Option<Secret>) -> Result<Self> {
+        let url = Url::parse(url).map_err(|error| Error::invalid(format!("{url:?} is not a URL: {error}")))?;
+        let terms = Terms { lease: LEASE, body_max: client.largest_body() };
+        let client = client.for_scheme(url.scheme())?.clone();
+        // Moves user and password from the URL to a header.
+        let mut request = client
+            .post(url)
+            .build()
+            .map_err(|error| Error::invalid(format!("the URL can't be used: {}", answer::deepest(&error))))?;
+        let authorization = request.headers_mut().remove(AUTHORIZATION);
+        Ok(Self { client, url: request.url().clone(), authorization, secret, terms })
+    }
+
+    /// How long the endpoint may be silent after a 202 that names no `Acceptd-Lease`; 30 s where nothing is said.
+    #[must_use]
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.terms.lease = lease;
+        self
+    }
+
+    fn request(&self, context: &Context) -> Result<Request> {
+        let body = context.event().draft.data.as_ref().map_or_else(Bytes::new, |data| data.bytes.clone());
+        let mut headers = HeaderMap::with_capacity(HEADERS);
+        delivery_headers(context, &mut headers)?;
+        if let Some(secret) = &self.secret {
+            signature_headers(secret, context.delivery(), &body, SystemClock.now(), &mut headers)?;
+        }
+        if let Some(authorization) = &self.authorization {
+            headers.insert(AUTHORIZATION, authorization.clone());
+        }
+        if body.is_empty() {
+            // The client would leave it out, and some servers refuse a POST without it.
+            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
+        let mut request = Request::new(Method::POST, self.url.clone());
+        *request.headers_mut() = headers;
+        *request.body_mut() = Some(body.into());
+        Ok(request)
+    }
+
+    async fn send(&self, context: Context) -> Reply {
+        let request = match self.request(&context) {
+            Ok(request) => request,
+            Err(error) => return Reply::Ended(Err(Fail::terminal("bad-event", error))),
+        };
+        match self.client.execute(request).await {
+            Ok(response) => answer::reply(response, &self.terms, SystemClock.now()).await,
+            Err(error) => Reply::Ended(Err(answer::unanswered(&error))),
+        }
+    }
+}
+
+impl Target for Push {
+    fn deliver(&self, context: Context) -> Replying<'_> {
+        Box::pin(self.send(context))
+    }
+
+    fn describe(&self) -> TargetDescription {
+        TargetDescription { kind: "http", address: self.url.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_of_the_url_are_a_header_and_not_shown() {
+        let client = PushClient::new().unwrap();
+        let push = Push::new(client, "http://user:p%40ss@127.0.0.1:9/x?y=1", None).unwrap();
+        assert_eq!(push.describe().address, "http://127.0.0.1:9/x?y=1");
+        assert_eq!(push.authorization.as_ref().unwrap(), "Basic dXNlcjpwQHNz");
+        assert!(!format!("{push:?}").contains("dXNl"), "{push:?}");
+    }
+
+    #[test]
+    fn urls_are_checked() {
+        let client = PushClient::new().unwrap();
+        for bad in ["", "example.org", "/path", "ftp://example.org/", "http://", "mailto:a@b"] {
+            assert!(Push::new(client.clone(), bad, None).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! Integration tests: real connections on loopback, the real engine on a store in memory.
+
+mod push;
+mod push_receiver;
+mod push_request;
+mod push_waiting;

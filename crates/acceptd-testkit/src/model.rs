@@ -1,0 +1,269 @@
+//! The property test of the stores: random lists of commands, run on several stores side by side at the same times.
+//!
+//! After each command every store must have answered and must show the same, ids apart, and what holds for every
+//! store must hold. [`side`] runs commands and takes pictures, [`invariant`] checks one picture by itself.
+//! The stores are equal because both give out ids in the same order: ids are compared by their first appearance.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use acceptd::{Store, Timestamp, Weight};
+use proptest::prelude::*;
+
+use crate::factory::START;
+use crate::store::reopen::Reopen;
+
+pub mod invariant;
+pub mod side;
+
+use invariant::Watch;
+use side::Side;
+
+/// Names of the consumers that commands speak of; an event's type is the name of the consumer that would take it.
+pub const CONSUMERS: [&str; 4] = ["a", "b", "c", "inbox"];
+
+/// One thing that happens to a store. Numbers of things count back from the newest, around the end.
+#[derive(Debug, Clone)]
+#[allow(missing_docs, reason = "the text of each variant says what its fields are")]
+pub enum Command {
+    /// An operation is accepted.
+    Accept(Request),
+    /// A node claims.
+    Claim { consumer: usize, node: u8, max: usize },
+    /// An attempt ends.
+    Settle { attempt: usize, fence: Fence, verdict: Ending },
+    /// A target takes or renews a lease.
+    Extend { attempt: usize, fence: Fence, seconds: u64 },
+    /// An attempt reports progress.
+    Report { attempt: usize, fence: Fence, done: u64 },
+    /// An attempt remembers a step.
+    Remember { attempt: usize, fence: Fence, name: bool, value: u8 },
+    /// An operation is canceled.
+    Cancel(usize),
+    /// One dead letter is retried, or whatever the delivery is.
+    RetryOne(usize),
+    /// All dead letters of an operation are retried.
+    RetryAll(usize),
+    /// A dead letter is discarded, or whatever the delivery is.
+    Discard(usize),
+    /// A consumer is paused, by a person or for a time.
+    Pause { consumer: usize, seconds: Option<u64> },
+    /// A consumer is resumed.
+    Resume(usize),
+    /// A node registers.
+    Register { node: u8, consumers: Vec<usize> },
+    /// A node shows that it lives.
+    Heartbeat(u8),
+    /// A node rescues.
+    Rescue(u8),
+    /// Operations that ended so long ago are pruned.
+    Prune { age: u64, max: usize },
+    /// A notification is read.
+    Read(usize),
+    /// Time passes.
+    Wait(u64),
+    /// The stores are dropped and opened again.
+    Reopen,
+}
+
+/// Which fence a call carries.
+#[derive(Debug, Clone, Copy)]
+pub enum Fence {
+    /// That of its attempt.
+    Own,
+    /// One less.
+    Old,
+    /// One more.
+    Ahead,
+}
+
+/// An operation to accept.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Its root events.
+    pub events: Vec<RootEvent>,
+    /// Its owner's number.
+    pub owner: Option<u8>,
+    /// Seconds until it may start.
+    pub delay: u64,
+    /// Its priority.
+    pub priority: i8,
+    /// An idempotency key, and which request it stands for.
+    pub key: Option<(u8, u8)>,
+    /// Deliveries that may wait.
+    pub backlog_max: u64,
+}
+
+/// A root event to accept.
+#[derive(Debug, Clone)]
+pub struct RootEvent {
+    /// The number of the consumer that its type is named after.
+    pub kind: usize,
+    /// Its producer's id.
+    pub id: Option<u8>,
+    /// Who gets it; empty when nobody does yet.
+    pub routes: Vec<(usize, Weight)>,
+}
+
+/// How an attempt ends.
+#[derive(Debug, Clone)]
+#[allow(missing_docs, reason = "the text of each variant says what its fields are")]
+pub enum Ending {
+    /// Well.
+    Done { result: bool, emit: Vec<Vec<(usize, Weight)>>, notify: bool },
+    /// Again after so many seconds.
+    Retry(u64),
+    /// Again after so many seconds, uncounted.
+    Snooze(u64),
+    /// Throttled for so many seconds.
+    Throttled(u64),
+    /// Given back.
+    Release,
+    /// Never again, with or without an outcome to keep.
+    GiveUp(bool),
+}
+
+/// Runs commands on the stores at these places.
+///
+/// # Errors
+/// What the stores disagree on, or which invariant does not hold, with the command it followed.
+pub async fn run(places: &[&dyn Reopen], commands: &[Command]) -> Result<(), String> {
+    let mut sides: Vec<Side<'_>> = places.iter().map(|place| Side::new(*place)).collect();
+    let mut watch = Watch::default();
+    let mut now = START;
+    for (number, command) in commands.iter().enumerate() {
+        if let Command::Wait(seconds) = command {
+            now = now + Duration::from_secs(*seconds);
+        }
+        // A moment passes with everything that happens, so that nothing is equal by chance.
+        now = now + Duration::from_millis(1);
+        let at = |what: &str| format!("after command {number}, {command:?}, at {now:?}: {what}");
+        step(&mut sides, &mut watch, command, now).await.map_err(|what| at(&what))?;
+    }
+    Ok(())
+}
+
+async fn step(sides: &mut [Side<'_>], watch: &mut Watch, command: &Command, now: Timestamp) -> Result<(), String> {
+    let mut seen: Vec<(String, String)> = Vec::new();
+    for side in sides.iter_mut() {
+        let answer = side.perform(command, now).await;
+        let picture = side.picture(now).await;
+        if seen.is_empty() {
+            watch.check(command, &picture)?;
+        }
+        seen.push((answer, side.anonymous(&format!("{picture:#?}"))));
+    }
+    let (first, others) = seen.split_first().ok_or("there are no stores to run on")?;
+    for (index, other) in others.iter().enumerate() {
+        let name = format!("store 0 and store {}", index + 1);
+        differ(&name, "answer", &first.0, &other.0)?;
+        differ(&name, "show", &first.1, &other.1)?;
+    }
+    Ok(())
+}
+
+fn differ(stores: &str, verb: &str, one: &str, other: &str) -> Result<(), String> {
+    if one == other {
+        return Ok(());
+    }
+    let lines = one.lines().zip(other.lines());
+    let first = lines.take_while(|(one, other)| one == other).count();
+    let part = |text: &str| text.lines().skip(first.saturating_sub(12)).take(20).collect::<Vec<_>>().join("\n");
+    Err(format!("{stores} {verb} different things at line {first}:\n--- 0\n{}\n--- other\n{}", part(one), part(other)))
+}
+
+/// A place in memory: opening again finds the same store.
+#[derive(Debug)]
+pub struct InMemory(Arc<acceptd::store::memory::MemoryStore>);
+
+impl Default for InMemory {
+    fn default() -> Self {
+        Self(Arc::new(acceptd::store::memory::MemoryStore::seeded(1)))
+    }
+}
+
+impl Reopen for InMemory {
+    fn open(&self) -> Arc<dyn Store> {
+        let store = Arc::clone(&self.0);
+        store
+    }
+}
+
+/// Lists of commands to try, of up to `most` commands.
+pub fn commands(most: usize) -> impl Strategy<Value = Vec<Command>> {
+    prop::collection::vec(command(), 1..=most)
+}
+
+fn command() -> impl Strategy<Value = Command> {
+    let fence = || prop_oneof![8 => Just(Fence::Own), 1 => Just(Fence::Old), 1 => Just(Fence::Ahead)];
+    let consumer = || 0..CONSUMERS.len();
+    let settle = (0..4_usize, fence(), ending());
+    let settle = settle.prop_map(|(attempt, fence, verdict)| Command::Settle { attempt, fence, verdict });
+    let claim = (consumer(), 1..=3_u8, 0..4_usize);
+    let claim = claim.prop_map(|(consumer, node, max)| Command::Claim { consumer, node, max });
+    let extend = (0..3_usize, fence(), 0..40_u64);
+    let report = (0..3_usize, fence(), 0..9_u64);
+    let remember = (0..3_usize, fence(), any::<bool>(), any::<u8>());
+    let pause = (consumer(), prop::option::weighted(0.7, 1..30_u64));
+    let register = (1..=3_u8, prop::collection::vec(consumer(), 0..4));
+    prop_oneof![
+        12 => request().prop_map(Command::Accept),
+        14 => claim,
+        16 => settle,
+        2 => extend.prop_map(|(attempt, fence, seconds)| Command::Extend { attempt, fence, seconds }),
+        1 => report.prop_map(|(attempt, fence, done)| Command::Report { attempt, fence, done }),
+        1 => remember.prop_map(|(attempt, fence, name, value)| Command::Remember { attempt, fence, name, value }),
+        2 => (0..4_usize).prop_map(Command::Cancel),
+        2 => (0..6_usize).prop_map(Command::RetryOne),
+        2 => (0..4_usize).prop_map(Command::RetryAll),
+        2 => (0..6_usize).prop_map(Command::Discard),
+        2 => pause.prop_map(|(consumer, seconds)| Command::Pause { consumer, seconds }),
+        2 => consumer().prop_map(Command::Resume),
+        4 => register.prop_map(|(node, consumers)| Command::Register { node, consumers }),
+        2 => (1..=3_u8).prop_map(Command::Heartbeat),
+        2 => (1..=3_u8).prop_map(Command::Rescue),
+        2 => (0..60_u64, 0..4_usize).prop_map(|(age, max)| Command::Prune { age, max }),
+        1 => (0..3_usize).prop_map(Command::Read),
+        8 => prop_oneof![0..3_u64, 5..40_u64, Just(4_000)].prop_map(Command::Wait),
+        1 => Just(Command::Reopen),
+    ]
+}
+
+fn routes(least: usize) -> impl Strategy<Value = Vec<(usize, Weight)>> {
+    let weight = prop_oneof![5 => Just(Weight::Tracked), 2 => Just(Weight::Untracked), 1 => Just(Weight::Inbox)];
+    prop::collection::vec((0..CONSUMERS.len(), weight), least..3)
+}
+
+fn request() -> impl Strategy<Value = Request> {
+    let id = prop::option::weighted(0.4, 0..6_u8);
+    let routes = prop_oneof![6 => routes(1), 1 => routes(0)];
+    let event = (0..CONSUMERS.len(), id, routes).prop_map(|(kind, id, routes)| RootEvent { kind, id, routes });
+    let events = prop_oneof![3 => prop::collection::vec(event.clone(), 1), 1 => prop::collection::vec(event, 0..4)];
+    let delay = prop_oneof![3 => Just(0_u64), 1 => 1..20_u64];
+    let backlog_max = prop_oneof![9 => Just(1_000_u64), 1 => 0..8_u64];
+    let key = prop::option::weighted(0.3, (0..3_u8, 0..2_u8));
+    let owner = prop::option::weighted(0.7, 0..2_u8);
+    (events, owner, delay, -1..=1_i8, key, backlog_max).prop_map(
+        |(events, owner, delay, priority, key, backlog_max)| Request {
+            events,
+            owner,
+            delay,
+            priority,
+            key,
+            backlog_max,
+        },
+    )
+}
+
+fn ending() -> impl Strategy<Value = Ending> {
+    let emit = prop::collection::vec(routes(0), 0..3);
+    let done = (any::<bool>(), emit, any::<bool>());
+    prop_oneof![
+        8 => done.prop_map(|(result, emit, notify)| Ending::Done { result, emit, notify }),
+        4 => (0..9_u64).prop_map(Ending::Retry),
+        1 => (0..9_u64).prop_map(Ending::Snooze),
+        2 => (0..20_u64).prop_map(Ending::Throttled),
+        1 => Just(Ending::Release),
+        4 => any::<bool>().prop_map(Ending::GiveUp),
+    ]
+}
