@@ -242,7 +242,9 @@ impl Checker<'_> {
     fn calls(&mut self) {
         for call in self.ledgers.calls() {
             let stale = call.fence < call.newest;
-            self.expect(Promise::Fenced, !(call.applied && stale), || format!("a call with an old fence was taken: {call:?}"));
+            self.expect(Promise::Fenced, !(call.applied && stale), || {
+                format!("a call with an old fence was taken: {call:?}")
+            });
             let status = call.status.unwrap_or(0);
             self.expect(Promise::OnlyRefuses, status < 500, || format!("a call was answered {status}: {call:?}"));
         }
