@@ -1,8 +1,28 @@
 //! The HTTP contract of acceptd as an axum router, and HTTP endpoints as consumers.
+//!
+//! A request goes through `router` (which call), `call` (what every request needs), and its handler: `front_door`
+//! accepts, `api` looks and acts, `stream` follows. Everything that goes wrong leaves as a problem of `problem`.
 
+mod accept_headers;
+mod api;
+mod body;
+mod call;
 pub mod cloudevents;
+mod front_door;
+mod idempotency;
+mod monitor;
 pub mod outcome;
 mod outgoing;
+mod prefer;
+mod problem;
 mod retry_after;
+mod router;
+mod settings;
 pub mod signature;
+mod site;
+mod stream;
 pub mod target;
+
+pub use problem::{PROBLEMS, ProblemKind, errors_markdown};
+pub use router::router;
+pub use settings::{HttpSettings, RenderMetrics};

@@ -1,2 +1,21 @@
-//! Stub.
-fn main() {}
+//! The `acceptd` binary: the server, and a command line for it.
+
+use std::process::ExitCode;
+
+mod cli;
+mod config;
+mod demo;
+mod exit;
+mod logging;
+mod metrics;
+mod server;
+mod wiring;
+
+fn main() -> ExitCode {
+    // reqwest is built without a provider of its own: this is the only one in the process.
+    if rustls::crypto::ring::default_provider().install_default().is_err() {
+        eprintln!("acceptd: another TLS provider was installed before");
+        return exit::Exit::Error.into();
+    }
+    cli::main()
+}

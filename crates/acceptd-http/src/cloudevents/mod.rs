@@ -10,6 +10,7 @@ pub(crate) mod percent;
 
 pub use binary::{is_batch, is_structured, read_headers, write_headers};
 pub use json::{EventJson, StructuredEvent};
+pub(crate) use percent::decode_once;
 
 /// The media type of one event in JSON.
 pub const STRUCTURED: &str = "application/cloudevents+json";

@@ -1,5 +1,5 @@
 //! Percent-encoding of header values, as the HTTP binding of CloudEvents asks: space, `"`, `%` and everything outside
-//! U+0021–U+007E is written as `%XX`. Reading decodes exactly once, after unquoting.
+//! U+0021–U+007E is written as `%XX`. Reading decodes once, after unquoting.
 
 use std::borrow::Cow;
 

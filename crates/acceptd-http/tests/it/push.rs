@@ -42,7 +42,8 @@ async fn refused(status: u16, headers: &'static [(&str, &str)], body: &'static s
 
 #[tokio::test]
 async fn a_success_is_done_and_its_body_is_the_result() {
-    let cases: [(u16, &'static [(&str, &str)], &'static str, Option<Data>); 5] = [
+    type Case = (u16, &'static [(&'static str, &'static str)], &'static str, Option<Data>);
+    let cases: [Case; 5] = [
         (
             200,
             &[("content-type", "application/json")],

@@ -4,3 +4,4 @@ mod model;
 mod store_memory;
 mod store_sqlite;
 mod suite;
+mod tidy;

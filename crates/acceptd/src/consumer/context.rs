@@ -15,7 +15,7 @@ pub struct Context(Arc<Running>);
 /// What an attempt is made of; the engine builds it.
 pub struct Running {
     /// The delivery, its event and its owner.
-    pub claimed: Claimed,
+    pub claimed: Arc<Claimed>,
     /// When the attempt will be out of time.
     pub deadline: Timestamp,
     /// Told when the attempt is canceled or the node gives it back.

@@ -30,7 +30,7 @@ pub const CONCURRENCY: usize = 64;
 /// How long an attempt may take, when its consumer does not say.
 pub const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A named subscriber: which event types, which target, which policy, which events it may emit.
+/// Who takes what: which event types, which target, which policy, which events it may emit.
 pub struct Consumer {
     pub(crate) name: String,
     pub(crate) on: Vec<String>,

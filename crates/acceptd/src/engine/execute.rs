@@ -26,28 +26,32 @@ pub(crate) enum Attempted {
 /// Starts every claimed delivery.
 pub(crate) fn start(engine: &Engine, dispatcher: &Arc<Dispatcher>, claimed: Vec<Claimed>) {
     for claimed in claimed {
-        let (engine, dispatcher) = (engine.clone(), Arc::clone(dispatcher));
-        let tracker = engine.0.tracker.clone();
-        tracker.spawn(async move {
-            run(&engine, &dispatcher, claimed).await;
+        let (owned, dispatcher, claimed) = (engine.clone(), Arc::clone(dispatcher), Arc::new(claimed));
+        engine.0.tracker.spawn(async move {
+            run(&owned, &dispatcher, claimed).await;
             dispatcher.leave();
         });
     }
 }
 
-async fn run(engine: &Engine, dispatcher: &Dispatcher, claimed: Claimed) {
+async fn run(engine: &Engine, dispatcher: &Dispatcher, claimed: Arc<Claimed>) {
     let (id, stop) = (claimed.delivery.id, CancellationToken::new());
     engine.0.running.enter(id, stop.clone());
     engine.0.changes.touch(claimed.delivery.operation);
     let attempted = attempt(engine, dispatcher, &claimed, stop).await;
     engine.0.running.leave(id);
-    engine.finish(dispatcher.consumer(), claimed, attempted).await;
+    engine.finish(dispatcher.consumer(), &claimed, attempted).await;
 }
 
-async fn attempt(engine: &Engine, dispatcher: &Dispatcher, claimed: &Claimed, stop: CancellationToken) -> Attempted {
+async fn attempt(
+    engine: &Engine,
+    dispatcher: &Dispatcher,
+    claimed: &Arc<Claimed>,
+    stop: CancellationToken,
+) -> Attempted {
     let consumer = dispatcher.consumer();
     let context = Context::new(Running {
-        claimed: claimed.clone(),
+        claimed: Arc::clone(claimed),
         deadline: engine.now() + consumer.timeout,
         stop: stop.clone(),
         states: Arc::clone(&engine.0.states),

@@ -49,6 +49,16 @@ impl Engine {
         Ok(monitor)
     }
 
+    /// Explains operations that were read before, without the position of what waits.
+    pub fn explain_all(&self, views: Vec<OperationView>) -> Vec<Monitor> {
+        let explain = |view| {
+            let (mut monitor, waits) = self.summarize(view);
+            monitor.waiting_on.extend(waits.into_iter().map(|(waiting, _)| waiting));
+            monitor
+        };
+        views.into_iter().map(explain).collect()
+    }
+
     /// The monitor of an operation that was accepted just now: everything of it waits.
     pub(crate) fn new_monitor(&self, view: OperationView, woken: &[String], due: Timestamp) -> Monitor {
         let (mut monitor, _) = self.summarize(view);

@@ -18,14 +18,14 @@ const THROTTLE_MAX: Duration = Duration::from_secs(24 * 3600);
 
 impl Engine {
     /// Stores how an attempt on this node ended.
-    pub(crate) async fn finish(&self, consumer: &Consumer, claimed: Claimed, attempted: Attempted) {
+    pub(crate) async fn finish(&self, consumer: &Consumer, claimed: &Claimed, attempted: Attempted) {
         let Claimed { delivery, event, .. } = claimed;
         let stored = match attempted {
             Attempted::Ended(outcome) => {
-                let verdict = self.verdict(consumer, &delivery, &event, outcome);
+                let verdict = self.verdict(consumer, delivery, event, outcome);
                 self.store_end(delivery.id, delivery.fence, verdict).await.map(drop)
             }
-            Attempted::TakenOver(lease) => self.hand_over(consumer, &delivery, lease).await,
+            Attempted::TakenOver(lease) => self.hand_over(consumer, delivery, lease).await,
             Attempted::Stopped => self.store_end(delivery.id, delivery.fence, Verdict::Release).await.map(drop),
         };
         self.0.reports.take(delivery.id);

@@ -151,8 +151,7 @@ impl SqliteStore {
             let at = taken.deliveries.first().map_or(Timestamp::default(), |(delivery, _)| delivery.since);
             release(taken.deliveries.into_iter().map(|(delivery, _)| delivery).collect(), at)
         };
-        let taken =
-            self.write_or_undo(Kind::Claim, move |book| claim::claim(book, &claim), Some(undo)).await?;
+        let taken = self.write_or_undo(Kind::Claim, move |book| claim::claim(book, &claim), Some(undo)).await?;
         let claim::Taken { deliveries, next_due, paused } = taken;
         if deliveries.is_empty() {
             return Ok(Claims { claimed: Vec::new(), next_due, paused });

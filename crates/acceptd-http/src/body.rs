@@ -1,0 +1,52 @@
+//! Reading a request's body: never more than allowed, never for longer than allowed, copied only when it comes in parts.
+
+use std::time::Duration;
+
+use axum::body::{Body, HttpBody as _};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt as _;
+
+use crate::problem::{CONTENT_TOO_LARGE, INVALID_REQUEST, Problem, REQUEST_TIMEOUT};
+
+/// Reads a body of at most `max` bytes.
+pub(crate) async fn read(body: Body, max: usize, within: Duration) -> Result<Bytes, Problem> {
+    // The client has said how much will come: refuse before any of it is taken.
+    if body.size_hint().lower() > max as u64 {
+        return Err(too_large(max));
+    }
+    if body.is_end_stream() {
+        return Ok(Bytes::new());
+    }
+    let reading = tokio::time::timeout(within, read_frames(body, max));
+    reading.await.unwrap_or_else(|_| {
+        let seconds = within.as_secs();
+        Err(REQUEST_TIMEOUT.because(format!("the body did not arrive within {seconds} s")))
+    })
+}
+
+async fn read_frames(mut body: Body, max: usize) -> Result<Bytes, Problem> {
+    let mut first = Bytes::new();
+    let mut more = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| INVALID_REQUEST.because("the body broke off"))?;
+        let Ok(part) = frame.into_data() else { continue };
+        if first.len() + more.len() + part.len() > max {
+            return Err(too_large(max));
+        }
+        match (first.is_empty(), more.is_empty()) {
+            (true, true) => first = part,
+            (_, true) => {
+                more.reserve((first.len() + part.len()) * 2);
+                more.extend_from_slice(&first);
+                more.extend_from_slice(&part);
+                first = Bytes::new();
+            }
+            (_, false) => more.extend_from_slice(&part),
+        }
+    }
+    Ok(if more.is_empty() { first } else { more.freeze() })
+}
+
+fn too_large(max: usize) -> Problem {
+    CONTENT_TOO_LARGE.because(format!("the body has more than {max} bytes"))
+}

@@ -1,0 +1,56 @@
+//! The table of routes.
+
+use std::sync::Arc;
+
+use acceptd::Engine;
+use axum::Router;
+use axum::routing::{get, post};
+
+use crate::api::{catalog, chain, consumers, dead_letters, deliveries, health, notifications, operations};
+use crate::call::On;
+use crate::front_door;
+use crate::settings::{App, HttpSettings};
+use crate::stream;
+
+/// The whole API as a router. Nest it into an axum application, or serve it by itself.
+///
+/// It brings its own answers for unknown paths and methods. Nested at a path, say so in [`HttpSettings::mounted_at`].
+pub fn router(engine: Engine, settings: HttpSettings) -> Router {
+    let app = Arc::new(App::new(engine, settings));
+    macro_rules! on {
+        ($handler:expr) => {
+            On { app: Arc::clone(&app), handler: $handler }
+        };
+    }
+    Router::new()
+        .route("/v1/events/{type}", post(on!(front_door::plain)))
+        .route("/v1/events", post(on!(front_door::events)))
+        .route("/v1/operations", get(on!(operations::list)))
+        .route("/v1/operations/{id}", get(on!(operations::get)))
+        .route("/v1/operations/{id}/result", get(on!(operations::result)))
+        .route("/v1/operations/{id}/chain", get(on!(chain::get)))
+        .route("/v1/operations/{id}/stream", get(on!(stream::operation)))
+        .route("/v1/operations/{id}/cancel", post(on!(operations::cancel)))
+        .route("/v1/operations/{id}/retry", post(on!(operations::retry)))
+        .route("/v1/dead-letters", get(on!(dead_letters::list)))
+        .route("/v1/dead-letters/{delivery}/retry", post(on!(dead_letters::retry)))
+        .route("/v1/dead-letters/{delivery}/discard", post(on!(dead_letters::discard)))
+        .route("/v1/notifications", get(on!(notifications::list)))
+        .route("/v1/notifications/stream", get(on!(notifications::stream)))
+        .route("/v1/notifications/{id}/read", post(on!(notifications::read)))
+        .route("/v1/consumers", get(on!(consumers::list)))
+        .route("/v1/consumers/{name}/pause", post(on!(consumers::pause)))
+        .route("/v1/consumers/{name}/resume", post(on!(consumers::resume)))
+        .route("/v1/catalog", get(on!(catalog::get)))
+        .route("/v1/deliveries/{id}", get(on!(deliveries::get)))
+        .route("/v1/deliveries/{id}/heartbeat", post(on!(deliveries::heartbeat)))
+        .route("/v1/deliveries/{id}/progress", post(on!(deliveries::progress)))
+        .route("/v1/deliveries/{id}/complete", post(on!(deliveries::complete)))
+        .route("/v1/deliveries/{id}/fail", post(on!(deliveries::fail)))
+        .route("/livez", get(on!(health::livez)))
+        .route("/readyz", get(on!(health::readyz)))
+        .route("/metrics", get(on!(health::metrics)))
+        .route("/problems/{slug}", get(on!(health::problem_page)))
+        .fallback(on!(health::no_such_route))
+        .method_not_allowed_fallback(on!(health::method_not_allowed))
+}

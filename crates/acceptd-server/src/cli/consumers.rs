@@ -1,0 +1,76 @@
+//! `acceptd consumers`: list, pause, resume.
+
+use clap::{Args, Subcommand};
+use reqwest::Method;
+use reqwest::header::CONTENT_TYPE;
+use serde_json::{Value, json};
+
+use crate::cli::client::Client;
+use crate::cli::output::{Column, Console, age, field};
+use crate::exit::{Exit, Result};
+
+/// What to do with consumers; without anything they are listed.
+#[derive(Debug, Args)]
+pub(crate) struct Consumers {
+    #[command(subcommand)]
+    what: Option<What>,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Let a consumer start nothing more until it is resumed
+    Pause {
+        /// The consumer
+        name: String,
+        /// Why, for whoever asks what its deliveries wait for
+        #[arg(long)]
+        reason: Option<String>,
+    },
+    /// Let a paused consumer go on
+    Resume {
+        /// The consumer
+        name: String,
+    },
+}
+
+const COLUMNS: [Column; 6] = [
+    ("NAME", |consumer| field(consumer, "/name")),
+    ("ON", |consumer| list(&consumer["on"])),
+    ("TARGET", |consumer| field(consumer, "/address")),
+    ("WAITING", |consumer| field(consumer, "/waiting")),
+    ("RUNNING", |consumer| field(consumer, "/running")),
+    ("OLDEST", |consumer| age(consumer, "/oldest")),
+];
+
+impl Consumers {
+    pub(crate) async fn run(&self, client: &Client, console: &Console) -> Result {
+        match &self.what {
+            None => {
+                let consumers = client.list(&["v1", "consumers"], &[], usize::MAX).await?;
+                console.list("consumers", &consumers, &COLUMNS)?;
+            }
+            Some(What::Pause { name, reason }) => {
+                let request = client.request(Method::POST, client.url(&["v1", "consumers", name, "pause"]));
+                let request = match reason {
+                    Some(reason) => {
+                        let body = json!({ "reason": reason }).to_string();
+                        request.header(CONTENT_TYPE, "application/json").body(body)
+                    }
+                    None => request,
+                };
+                client.send(request).await?;
+                console.say(format_args!("{name} is paused; go on with: acceptd consumers resume {name}"));
+            }
+            Some(What::Resume { name }) => {
+                client.post(&["v1", "consumers", name, "resume"]).await?;
+                console.say(format_args!("{name} goes on"));
+            }
+        }
+        Ok(Exit::Ok)
+    }
+}
+
+fn list(items: &Value) -> String {
+    let items = items.as_array().into_iter().flatten().filter_map(Value::as_str);
+    items.collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,151 @@
+//! A running server: bind, start the engine, serve, and stop as it should.
+//!
+//! A signal stops it: `/readyz` says 503, nothing more is accepted or started, what runs gets its grace and is given
+//! back otherwise; the API answers until all of that is stored. A second signal ends the process at once.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use acceptd::{Acceptd, Engine, ErrorKind};
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Server as ServerConfig;
+use crate::exit::{Exit, Failure, Result};
+use crate::wiring;
+
+/// How long connections may take to end once everything is stored.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
+
+/// How long giving back what runs may take after the grace.
+const GIVING_BACK: Duration = Duration::from_secs(10);
+
+/// How often it is asked whether the store still works.
+const HEALTH_EVERY: Duration = Duration::from_millis(250);
+
+/// A server that runs.
+pub(crate) struct Server {
+    engine: Engine,
+    address: SocketAddr,
+    grace: Duration,
+    stopping: CancellationToken,
+    http: JoinHandle<std::io::Result<()>>,
+    signals: Signals,
+}
+
+/// Listens at an address, or says in a sentence why that can't be.
+pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let why = match error.kind() {
+            std::io::ErrorKind::AddrInUse => "another program listens there already".to_owned(),
+            std::io::ErrorKind::PermissionDenied => "this user may not listen there".to_owned(),
+            std::io::ErrorKind::AddrNotAvailable => "this machine does not have that address".to_owned(),
+            _ => error.to_string(),
+        };
+        Failure::error(format!("can't listen on {address}: {why}"))
+    })
+}
+
+impl Server {
+    /// Starts the engine, and serves its API on a listener that is bound already.
+    pub(crate) async fn start(
+        listener: TcpListener,
+        builder: Acceptd,
+        config: &ServerConfig,
+        metrics: Option<PrometheusHandle>,
+    ) -> Result<Self> {
+        // Signals are caught before there is anything that one should not interrupt.
+        let signals = Signals::catch()?;
+        let address = listener.local_addr()?;
+        let engine = builder.start().await.map_err(cannot_start)?;
+        let router = wiring::router(engine.clone(), config, metrics);
+        let stopping = CancellationToken::new();
+        let http = tokio::spawn(acceptd_http::serve(listener, router, stopping.clone().cancelled_owned()));
+        Ok(Self { engine, address, grace: config.drain_grace, stopping, http, signals })
+    }
+
+    /// Where it answers, for a client on this machine.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Serves until a signal stops it, or something that it can't go on without fails.
+    pub(crate) async fn run(mut self) -> Result {
+        let failed = tokio::select! {
+            name = self.signals.next() => {
+                tracing::info!(signal = name, "stopping");
+                None
+            }
+            () = store_lost(&self.engine) => Some("the store can't be written to any more, so the server stops".into()),
+            ended = &mut self.http => Some(match ended {
+                Ok(Err(error)) => format!("the server can't accept connections any more: {error}"),
+                _ => "the server stopped accepting connections".into(),
+            }),
+        };
+        let Self { engine, grace, stopping, http, mut signals, .. } = self;
+        let grace = if failed.is_some() { Duration::ZERO } else { grace };
+        let stop = tokio::time::timeout(grace + GIVING_BACK, stop(&engine, grace, &stopping, http));
+        tokio::select! {
+            ended = stop => if ended.is_err() {
+                return Err(Failure::error("the server did not stop in time; what was running runs again after a restart"));
+            },
+            _ = signals.next() => {
+                return Err(Failure::new(Exit::Interrupted, "stopped at once; what was running runs again after a restart"));
+            }
+        }
+        match failed {
+            Some(why) => Err(Failure::error(why)),
+            None => Ok(Exit::Ok),
+        }
+    }
+
+    /// Stops it without a signal.
+    pub(crate) async fn stop(self) {
+        stop(&self.engine, self.grace, &self.stopping, self.http).await;
+    }
+}
+
+async fn stop(engine: &Engine, grace: Duration, stopping: &CancellationToken, http: JoinHandle<std::io::Result<()>>) {
+    engine.shut_down(grace).await;
+    stopping.cancel();
+    let abort = http.abort_handle();
+    if !http.is_finished() && tokio::time::timeout(LAST_ANSWERS, http).await.is_err() {
+        abort.abort();
+    }
+}
+
+async fn store_lost(engine: &Engine) {
+    while engine.store().health().writable {
+        tokio::time::sleep(HEALTH_EVERY).await;
+    }
+}
+
+fn cannot_start(error: acceptd::Error) -> Failure {
+    match error.kind() {
+        ErrorKind::InvalidArgument => Failure::new(Exit::Usage, error),
+        ErrorKind::Locked => Failure::error(format!("can't start: {error}; one server at a time uses a store's file")),
+        _ => Failure::error(format!("can't start: {error}")),
+    }
+}
+
+/// The signals that stop a server.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn catch() -> Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The only place that names adapters: it makes an engine and a router of a configuration.
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::Arc;
+
+use acceptd::target::{Inbox, Target};
+use acceptd::{Acceptd, Consumer, Engine, Settings};
+use acceptd_http::HttpSettings;
+use acceptd_http::signature::Secret;
+use acceptd_http::target::{Push, PushClient};
+use axum::Router;
+use metrics_exporter_prometheus::PrometheusHandle;
+
+use crate::config::{Config, ConsumerConfig, Goes, Server, Undeclared};
+use crate::exit::{Exit, Failure, Result};
+
+/// Puts an engine together, without starting it or touching the store's file.
+pub(crate) fn builder(config: &Config) -> Result<Acceptd> {
+    let consumers = consumers(config)?;
+    let mut builder = Acceptd::open(&config.store.0).settings(settings(&config.server));
+    for (kind, declaration) in &config.events {
+        builder = builder.event(kind.clone(), declaration.clone());
+    }
+    for consumer in consumers {
+        builder = builder.consumer(consumer);
+    }
+    Ok(builder)
+}
+
+/// Checks what reading the configuration can't: that secrets can be read and URLs can be used.
+pub(crate) fn check(config: &Config) -> Result<()> {
+    consumers(config).map(drop)
+}
+
+/// The HTTP API of an engine.
+pub(crate) fn router(engine: Engine, server: &Server, metrics: Option<PrometheusHandle>) -> Router {
+    let settings = HttpSettings {
+        public_url: server.public_url.as_ref().map(|url| url.0.to_string()),
+        body_max: server.body_max.0,
+        batch_body_max: server.batch_body_max.0,
+        batch_events_max: server.batch_events_max.get(),
+        streams_max: server.sse_clients_max.get(),
+        metrics: metrics.map(|handle| Arc::new(move || handle.render()) as Arc<_>),
+        ..HttpSettings::default()
+    };
+    acceptd_http::router(engine, settings)
+}
+
+fn settings(server: &Server) -> Settings {
+    Settings {
+        backlog_max: server.backlog_max.get(),
+        depth_max: server.depth_max.get(),
+        lease: server.lease,
+        target_lease: server.target_lease,
+        retention: server.retention,
+        idempotency_retention: server.idempotency_retention,
+        ..Settings::default()
+    }
+}
+
+fn consumers(config: &Config) -> Result<Vec<Consumer>> {
+    let client = PushClient::new()?;
+    let make = |consumer: &ConsumerConfig| make(consumer, &client, config);
+    config.consumers.iter().map(make).collect()
+}
+
+fn make(config: &ConsumerConfig, client: &PushClient, all: &Config) -> Result<Consumer> {
+    let wrong = |why: &dyn std::fmt::Display| Failure::new(Exit::Usage, format!("consumers.{}: {why}", config.name));
+    let target: Arc<dyn Target> = match &config.goes {
+        Goes::Inbox => Arc::new(Inbox),
+        Goes::Url { url, secret_file } => {
+            let secret = secret_file.as_deref().map(read_secret).transpose().map_err(|why| wrong(&why))?;
+            let push = Push::new(client.clone(), url.0.as_str(), secret).map_err(|why| wrong(&why))?;
+            Arc::new(push.lease(all.server.target_lease))
+        }
+    };
+    let concurrency: NonZeroUsize = config.concurrency;
+    let consumer = Consumer::to(&config.name, &config.on, target)
+        .emits(&config.emits)
+        .retry_policy(config.retry.clone())
+        .timeout(config.timeout)
+        .concurrency(concurrency.get());
+    Ok(match config.undeclared {
+        Undeclared::Refuse => consumer,
+        Undeclared::Record => consumer.let_undeclared_pass(),
+    })
+}
+
+fn read_secret(file: &Path) -> Result<Secret, String> {
+    let text = std::fs::read_to_string(file).map_err(|error| format!("can't read {}: {error}", file.display()))?;
+    Secret::parse(&text).map_err(|error| format!("{}: {error}", file.display()))
+}
