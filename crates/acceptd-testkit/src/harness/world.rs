@@ -18,7 +18,7 @@ use super::server::{Ended, Server, Site};
 use super::{api, eventually};
 
 /// After the last fault everything must end within this.
-const DRAINED_WITHIN: Duration = Duration::from_secs(90);
+pub const DRAINED_WITHIN: Duration = Duration::from_secs(60);
 /// For so long a server is waited for that was told to crash at a point which it may not come to.
 const CRASH_PATIENCE: Duration = Duration::from_millis(1_500);
 /// What attempts that run get to finish after SIGTERM.
@@ -50,6 +50,8 @@ pub struct Plan {
     pub faults: Vec<Fault>,
     /// The planted bug, if any.
     pub planted: Option<&'static str>,
+    /// After the last fault everything must end within this.
+    pub drained_within: Duration,
 }
 
 /// How a run went.
@@ -124,7 +126,7 @@ pub async fn play(plan: Plan) -> Report {
     while let Some(client) = clients.join_next().await {
         client.expect("a client does not panic");
     }
-    let drained = world.drain(&server).await;
+    let drained = world.drain(&server, plan.drained_within).await;
     let drained_after = ended_since.elapsed();
     api::write_down(&mut server.client(), &world.ledgers).await;
     world.log(server.kill().await);
@@ -153,8 +155,6 @@ impl World {
             target_lease: Some("1s"),
             grace: Some("1s"),
             consumers: receivers.consumers(),
-            // Prune has nothing to remove, and passes its crash point all the same.
-            retention: Some(("1h", "50ms")),
             ..Config::default()
         };
         let (recoveries, logs) = (Vec::new(), String::new());
@@ -223,15 +223,15 @@ impl World {
     }
 
     /// Waits until every operation has ended.
-    async fn drain(&self, server: &Server) -> Result<(), Violation> {
+    async fn drain(&self, server: &Server, limit: Duration) -> Result<(), Violation> {
         let is_drained = || async {
             let mut client: Client = server.client();
             (api::count_live(&mut client).await == 0).then_some(())
         };
-        let drained = eventually("drained", 2 * DRAINED_WITHIN, is_drained);
-        tokio::time::timeout(DRAINED_WITHIN, drained).await.map_err(|_| Violation {
+        let drained = eventually("drained", 2 * limit, is_drained);
+        tokio::time::timeout(limit, drained).await.map_err(|_| Violation {
             promise: Promise::EverythingEnds,
-            what: format!("something still waits {DRAINED_WITHIN:?} after the last fault"),
+            what: format!("something still waits {limit:?} after the last fault"),
         })
     }
 

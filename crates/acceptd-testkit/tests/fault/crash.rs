@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use acceptd::fault::CRASH_POINTS;
 use acceptd_testkit::harness::load::Mix;
-use acceptd_testkit::harness::world::{Fault, Plan, play};
+use acceptd_testkit::harness::world::{DRAINED_WITHIN, Fault, Plan, play};
 use rand::rngs::SmallRng;
 use rand::{RngExt as _, SeedableRng as _};
 
@@ -17,7 +17,7 @@ async fn nothing_is_lost_when_the_server_dies() {
     let seed = acceptd_testkit::harness::seed();
     let mut rng = SmallRng::seed_from_u64(seed);
     let faults = (0..cycles).map(|number| fault(number, &mut rng)).collect();
-    let report = play(Plan { seed, mix: MIX, faults, planted: None }).await;
+    let report = play(Plan { seed, mix: MIX, faults, planted: None, drained_within: DRAINED_WITHIN }).await;
     println!("crash: {report}");
     report.assert_kept();
     assert!(report.median_recovery() < Duration::from_secs(1), "a killed server accepts again within a second");

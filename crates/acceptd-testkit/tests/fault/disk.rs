@@ -111,16 +111,14 @@ async fn a_full_disk_refuses_until_there_is_space() {
 }
 
 /// Starts a server that must not start, and checks how it says so.
-async fn is_refused(case: &str, site: &Site, words: &[&str]) {
+async fn is_refused(case: &str, site: &Site) {
     let ended = site.start(&config(), &[]).await.expect_err(case);
     let stderr = ended.stderr.trim();
     assert_eq!(ended.status.code(), Some(1), "{case}: {stderr}");
     assert_eq!(stderr.lines().count(), 1, "{case}: one sentence: {stderr}");
     assert!(!stderr.contains("panicked"), "{case}: {stderr}");
-    let file = site.database().file_name().unwrap().to_str().unwrap();
-    for word in [&[file], words].concat() {
-        assert!(stderr.contains(word), "{case}: {stderr:?} says {word:?}");
-    }
+    let place = site.database().parent().unwrap().to_str().unwrap();
+    assert!(stderr.contains(place), "{case}: {stderr:?} says where");
     println!("disk: {case}: {stderr}");
 }
 
@@ -141,16 +139,16 @@ async fn a_file_that_is_no_store_is_refused() {
     let site = Site::new();
     let noise: Vec<u8> = (0..100_000).map(|_| rand::random()).collect();
     std::fs::write(site.database(), &noise).unwrap();
-    is_refused("random bytes", &site, &[]).await;
+    is_refused("random bytes", &site).await;
     assert_eq!(std::fs::read(site.database()).unwrap(), noise, "a file that is not ours stays as it is");
 
     let site = Site::new();
     std::fs::create_dir(site.database()).unwrap();
-    is_refused("a folder", &site, &[]).await;
+    is_refused("a folder", &site).await;
 
     let site = Site::new();
     let site = site.database_at(PathBuf::from("no/such/folder/acceptd.db"));
-    is_refused("a folder that does not exist", &site, &[]).await;
+    is_refused("a folder that does not exist", &site).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -159,19 +157,19 @@ async fn a_damaged_file_is_refused() {
     let file = std::fs::OpenOptions::new().write(true).open(site.database()).unwrap();
     // The first page, after the file's header: it lists all tables.
     file.write_all_at(&[0xa5; 3_900], 100).unwrap();
-    is_refused("a flipped page", &site, &[]).await;
+    is_refused("a flipped page", &site).await;
 
     let site = filled_site().await;
     let file = std::fs::OpenOptions::new().write(true).open(site.database()).unwrap();
     file.set_len(file.metadata().unwrap().len() / 2).unwrap();
-    is_refused("half a file", &site, &[]).await;
+    is_refused("half a file", &site).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_server_on_the_same_file_is_refused() {
     let site = Site::new();
     let server = site.start(&config(), &[]).await.unwrap();
-    is_refused("a second server", &site.beside(), &[]).await;
+    is_refused("a second server", &site.beside()).await;
     id(&accept(&mut server.client()).await);
 }
 
@@ -183,9 +181,9 @@ async fn a_read_only_disk_is_refused() {
     let promised = id(&accept(&mut server.client()).await);
     server.kill().await;
     assert!(mount(&["-o", "remount,ro"], disk.0.path()), "a tmpfs can be made read-only");
-    is_refused("a read-only disk", &site, &[]).await;
+    is_refused("a read-only disk", &site).await;
     let empty = Site::new().database_at(disk.path("new.db"));
-    is_refused("a new file on a read-only disk", &empty, &[]).await;
+    is_refused("a new file on a read-only disk", &empty).await;
     assert!(mount(&["-o", "remount,rw"], disk.0.path()), "a tmpfs can be made writable");
     let server = site.start(&config(), &[]).await.unwrap();
     assert_eq!(api::list(&mut server.client()).await, [promised], "nothing was lost");
