@@ -1,4 +1,5 @@
-//! Reading a request's body: never more than allowed, never for longer than allowed, copied only when it comes in parts.
+//! Reading a request's body: never more than allowed, never for longer than allowed, and copied only when it comes in
+//! parts.
 
 use std::time::Duration;
 

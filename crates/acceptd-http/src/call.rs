@@ -81,14 +81,13 @@ impl Call {
     }
 
     /// Takes the body, of at most `max` bytes.
-    pub(crate) async fn take_body(&mut self, max: usize) -> Result<Bytes, Problem> {
-        let body = self.body.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let body = std::mem::replace(body, Body::empty());
+    pub(crate) async fn take_body(&self, max: usize) -> Result<Bytes, Problem> {
+        let body = std::mem::replace(&mut *self.body.lock().unwrap_or_else(PoisonError::into_inner), Body::empty());
         body::read(body, max, self.app.settings.body_timeout).await
     }
 
     /// Takes the body as a JSON object; without a body, all of it is left at its default.
-    pub(crate) async fn take_options<T: DeserializeOwned + Default>(&mut self) -> Result<T, Problem> {
+    pub(crate) async fn take_options<T: DeserializeOwned + Default>(&self) -> Result<T, Problem> {
         let bytes = self.take_body(self.app.settings.body_max).await?;
         if bytes.is_empty() { Ok(T::default()) } else { read_object(&bytes) }
     }

@@ -27,40 +27,38 @@ const OPERATION_LOCATION: HeaderName = HeaderName::from_static("operation-locati
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
 /// `POST /v1/events/{type}`: the body is the data.
-pub(crate) async fn plain(mut call: Call) -> Answer {
+pub(crate) async fn plain(call: Call) -> Answer {
     let kind = call.segment(2)?;
     let headers = AcceptHeaders::of(&call.parts.headers)?;
     refuse_encoded(&headers)?;
-    let content_type = headers.content_type.cloned();
-    let content_type = content_type.as_ref().map(|value| value.to_str().unwrap_or_default());
+    let content_type = headers.content_type.map(|value| value.to_str().unwrap_or_default());
     check_plain_type(content_type)?;
     let body = call.take_body(call.app.settings.body_max).await?;
     let mut draft = Draft::new(kind);
     draft.data = plain_data(content_type, &body)?;
-    accept(call, body, vec![draft]).await
+    accept(&call, &headers, body, vec![draft]).await
 }
 
 /// `POST /v1/events`: CloudEvents, one in a document, many in a document, or one in headers.
-pub(crate) async fn events(mut call: Call) -> Answer {
+pub(crate) async fn events(call: Call) -> Answer {
     let headers = AcceptHeaders::of(&call.parts.headers)?;
     refuse_encoded(&headers)?;
-    let (content_type, has_event) = (headers.content_type.cloned(), headers.has_event);
-    let content_type = content_type.as_ref().map_or(b"".as_slice(), HeaderValue::as_bytes);
+    let content_type = headers.content_type.map_or(b"".as_slice(), HeaderValue::as_bytes);
     let (max, batch_max) = (call.app.settings.body_max, call.app.settings.batch_body_max);
     // The batch first: its media type begins like the other's.
     if cloudevents::is_batch(content_type) {
         require_json(content_type, cloudevents::BATCH)?;
         let body = call.take_body(batch_max).await?;
         let drafts = read_batch(&body, call.app.settings.batch_events_max)?;
-        return accept(call, body, drafts).await;
+        return accept(&call, &headers, body, drafts).await;
     }
     if cloudevents::is_structured(content_type) {
         require_json(content_type, cloudevents::STRUCTURED)?;
         let body = call.take_body(max).await?;
         let draft = read_structured(&body)?;
-        return accept(call, body, vec![draft]).await;
+        return accept(&call, &headers, body, vec![draft]).await;
     }
-    if !has_event {
+    if !headers.has_event {
         return Err(UNSUPPORTED_MEDIA_TYPE.because(
             "this is no CloudEvent: its Content-Type does not say so and there are no ce- headers; plain JSON goes to \
              /v1/events/{type}",
@@ -72,7 +70,7 @@ pub(crate) async fn events(mut call: Call) -> Answer {
     }
     let draft = cloudevents::read_headers(&call.parts.headers, body.clone());
     let draft = draft.map_err(|error| INVALID_EVENT.because(error.message()))?;
-    accept(call, body, vec![draft]).await
+    accept(&call, &headers, body, vec![draft]).await
 }
 
 fn headers_say_json(content_type: &[u8]) -> bool {
@@ -153,9 +151,8 @@ fn read_batch(body: &Bytes, max: usize) -> Result<Vec<Draft>, Problem> {
     drafts.collect()
 }
 
-async fn accept(call: Call, body: Bytes, mut drafts: Vec<Draft>) -> Answer {
+async fn accept(call: &Call, headers: &AcceptHeaders<'_>, body: Bytes, mut drafts: Vec<Draft>) -> Answer {
     let engine = &call.app.engine;
-    let headers = AcceptHeaders::of(&call.parts.headers)?;
     if let Some(trace) = headers.trace() {
         drafts.iter_mut().for_each(|draft| keep_trace(draft, trace));
     }
@@ -172,7 +169,7 @@ async fn accept(call: Call, body: Bytes, mut drafts: Vec<Draft>) -> Answer {
         None if is_scheduled => engine.monitor(accepted.operation.id).await?,
         None => engine.monitor_accepted(&accepted).await?,
     };
-    respond(&call, &accepted, &monitor, &preferences).await
+    respond(call, &accepted, &monitor, &preferences).await
 }
 
 /// The trace context of an event is where it was created: what the event itself says comes first.

@@ -17,6 +17,7 @@ mod prefer;
 mod problem;
 mod retry_after;
 mod router;
+mod server;
 mod settings;
 pub mod signature;
 mod site;
@@ -25,4 +26,5 @@ pub mod target;
 
 pub use problem::{PROBLEMS, ProblemKind, errors_markdown};
 pub use router::router;
+pub use server::serve;
 pub use settings::{HttpSettings, RenderMetrics};

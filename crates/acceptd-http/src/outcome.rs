@@ -90,7 +90,8 @@ mod tests {
     fn a_full_document() {
         let done = parse(
             br#"{"result": {"a" : 1}, "emit": [{"type":"x.y","data":[1, 2],"subject":"s","color":"red","n":3},
-                {"type":"z"}], "progress": {"done":1,"total":2,"message":"m"}, "notify": {"title":"t","level":"error"}}"#,
+                {"type":"z"}], "progress": {"done":1,"total":2,"message":"m"},
+                "notify": {"title":"t","level":"error"}}"#,
         )
         .unwrap();
         assert_eq!(done.result.unwrap(), Data::new(JSON, "{\"a\" : 1}"), "the bytes stay as they came");

@@ -44,7 +44,8 @@ problems! {
          RFC 3339 time, both at most 10 years from now and not both at once; `Acceptd-Priority` is a whole number from \
          -100 to 100; `Idempotency-Key` is a quoted string of 1 to 255 characters.";
     INVALID_EVENT = 400 "invalid-event", "The event is not a CloudEvent",
-        "An attribute of the event is missing or does not fit CloudEvents 1.0. In a batch, `errors` points to the event.";
+        "An attribute of the event is missing or does not fit CloudEvents 1.0. In a batch, `errors` points to \
+         the event.";
     MALFORMED_JSON = 400 "malformed-json", "The body is not JSON",
         "The body must be one JSON document in UTF-8 that nests at most 128 levels deep. `detail` names the place.";
     BAD_PAGE_TOKEN = 400 "bad-page-token", "The page token does not fit",
@@ -62,7 +63,8 @@ problems! {
     REQUEST_TIMEOUT = 408 "request-timeout", "The body did not arrive in time",
         "The body of the request took too long. Nothing was stored; send it again.";
     CONFLICT = 409 "conflict", "The present state forbids it",
-        "For example: an operation that has ended can't be canceled, and only dead letters can be retried or discarded.";
+        "For example: an operation that has ended can't be canceled, and only dead letters can be retried or \
+         discarded.";
     STALE_FENCE = 409 "stale-fence", "A newer attempt exists",
         "The delivery was given out again since. This attempt no longer counts: stop working on it.";
     ALREADY_SETTLED = 409 "already-settled", "The attempt has ended before",
@@ -77,7 +79,8 @@ problems! {
         "Path and query may have 8 KiB together.";
     UNSUPPORTED_MEDIA_TYPE = 415 "unsupported-media-type", "The body's media type is not taken here",
         "`POST /v1/events/{type}` takes JSON. `POST /v1/events` takes CloudEvents: `application/cloudevents+json`, \
-         `application/cloudevents-batch+json`, or any type with the attributes in `ce-` headers. Bodies are not compressed.";
+         `application/cloudevents-batch+json`, or any type with the attributes in `ce-` headers. Bodies are not \
+         compressed.";
     IDEMPOTENCY_KEY_REUSED = 422 "idempotency-key-reused", "The idempotency key was used before",
         "The same key came with another request within the last 24 hours. Use a new key for a new request.";
     FENCE_REQUIRED = 428 "fence-required", "The attempt's fence is missing",
@@ -87,7 +90,8 @@ problems! {
     INTERNAL_ERROR = 500 "internal-error", "A fault of acceptd",
         "This should not happen. The log has the details.";
     OPERATION_FAILED = 500 "operation-failed", "The operation failed",
-        "`code` and `message` say why, as the consumer that gave up said it. The status is the one that it named, or 500.";
+        "`code` and `message` say why, as the consumer that gave up said it. The status is the one that it \
+         named, or 500.";
     OVERLOADED = 503 "overloaded", "Too much waits already",
         "The backlog is at its cap. Nothing was stored; send it again after `Retry-After`.";
     STORAGE_FULL = 503 "storage-full", "The disk is full",

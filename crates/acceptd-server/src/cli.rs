@@ -11,7 +11,8 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand};
 use crate::config::{FileSource, LogFormat, Sources};
 use crate::exit::{EXIT_CODES, Exit, Failure, Result};
 
-mod chain;
+mod bench;
+pub(crate) mod chain;
 pub(crate) mod client;
 mod completions;
 mod config;
@@ -19,12 +20,12 @@ mod consumers;
 mod dead_letters;
 mod dev;
 mod notifications;
-mod operations;
+pub(crate) mod operations;
 pub(crate) mod output;
-mod paint;
+pub(crate) mod paint;
 mod send;
 mod serve;
-pub(crate) mod stream;
+mod stream;
 mod watch;
 mod why;
 
@@ -76,12 +77,14 @@ enum Command {
     Notifications(notifications::Notifications),
     /// List, pause and resume consumers
     Consumers(consumers::Consumers),
+    /// Measure this machine
+    Bench(crate::bench::BenchArgs),
     /// Check the configuration, or print what is in effect
     Config(config::ConfigCommand),
     /// Print a completion script for a shell
     Completions(completions::Completions),
     /// Print what the exit codes mean
-    #[command(hide = true, about = EXIT_CODES)]
+    #[command(hide = true, about = EXIT_CODES, help_template = "{about}\n")]
     ExitCodes,
 }
 
@@ -130,8 +133,8 @@ pub(crate) fn main() -> ExitCode {
         Err(error) => return report(Err(Failure::error(format!("can't start: {error}")))),
     };
     let ended = runtime.block_on(run(cli));
-    // Something that still blocks, such as reading standard input, does not hold the process.
-    runtime.shutdown_background();
+    // The store is closed with its last user; what blocks for longer does not hold the process.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
     report(ended)
 }
 
@@ -153,6 +156,7 @@ async fn run(cli: Cli) -> Result {
     match cli.command {
         Command::Serve(flags) => serve::run(&flags, &console).await,
         Command::Dev(dev) => dev.run(&console).await,
+        Command::Bench(bench) => bench::run(bench).await,
         Command::Config(config) => config.run(&console),
         Command::Completions(completions) => completions.run(&mut Cli::command()),
         Command::ExitCodes => console.line(EXIT_CODES).map(|()| Exit::Ok),
@@ -176,8 +180,11 @@ async fn run_client(command: Command, client: &Client, console: &Console) -> Res
         Command::Notifications(notifications) => notifications.run(client, console).await,
         Command::Consumers(consumers) => consumers.run(client, console).await,
         // These were taken before.
-        Command::Serve(_) | Command::Dev(_) | Command::Config(_) | Command::Completions(_) | Command::ExitCodes => {
-            Ok(Exit::Ok)
-        }
+        Command::Serve(_)
+        | Command::Dev(_)
+        | Command::Bench(_)
+        | Command::Config(_)
+        | Command::Completions(_)
+        | Command::ExitCodes => Ok(Exit::Ok),
     }
 }

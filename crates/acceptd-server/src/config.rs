@@ -22,8 +22,8 @@ mod tree;
 
 pub(crate) use print::print;
 use section::{Findings, Section};
+use setting::Choice;
 pub(crate) use setting::{Bytes, StoreUrl, WebUrl};
-use setting::{Choice, Setting};
 pub(crate) use tree::Origin;
 
 /// Every option with its default and what it means.
@@ -264,16 +264,27 @@ fn read(mut root: Section<'_>, base: &Path) -> Config {
     store.finish();
     let mut log = root.section("log");
     let level = log.get("level", "info".to_owned());
-    if let Err(error) = level.parse::<tracing_subscriber::filter::targets::Targets>() {
-        log.wrong("level", format!("{level:?} is not a level such as \"info\" or \"warn,acceptd=debug\": {error}"));
+    if !is_level(&level) {
+        log.wrong("level", format!("{level:?} is not a level such as \"info\" or \"warn,acceptd=debug\""));
     }
     let log_config = Log { level, format: log.get("format", LogFormat::Text) };
     log.finish();
     let events = root.named("events").into_iter().map(|(name, section)| read_event(name, section)).collect();
-    let consumers = root.named("consumers").into_iter().filter_map(|(name, section)| read_consumer(name, section, base));
+    let consumers =
+        root.named("consumers").into_iter().filter_map(|(name, section)| read_consumer(name, section, base));
     let consumers = consumers.collect();
     root.finish();
     Config { server, store: url, log: log_config, events, consumers }
+}
+
+/// Whether this is a level for all, or levels by module, separated by commas.
+fn is_level(text: &str) -> bool {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    let part = |part: &str| {
+        let (module, level) = part.split_once('=').map_or((None, part), |(module, level)| (Some(module), level));
+        module.is_none_or(|module| !module.trim().is_empty()) && LEVELS.contains(&level.trim())
+    };
+    text.split(',').all(part)
 }
 
 fn read_server(mut section: Section<'_>) -> Server {
@@ -426,12 +437,17 @@ fn read_retry(mut section: Section<'_>) -> RetryPolicy {
 impl Default for Limits {
     fn default() -> Self {
         let count = |number| NonZeroUsize::new(number).unwrap_or(NonZeroUsize::MIN);
-        Self { body: Bytes(1 << 20), batch_body: Bytes(16 << 20), batch_events: count(10_000), sse_clients: count(1_000) }
+        Self {
+            body: Bytes(1 << 20),
+            batch_body: Bytes(16 << 20),
+            batch_events: count(10_000),
+            sse_clients: count(1_000),
+        }
     }
 }
 
 /// The effective value of an option as it is written in a file, for messages and tests.
 #[cfg(test)]
-pub(crate) fn shown<T: Setting>(value: &T) -> String {
+pub(crate) fn shown<T: setting::Setting>(value: &T) -> String {
     value.show()
 }

@@ -16,7 +16,7 @@ mod service;
 mod story;
 
 pub(crate) use service::UploadService;
-pub(crate) use story::{suggest, tell};
+pub(crate) use story::tell;
 
 /// Items in the batch that the demo sends.
 pub(crate) const ITEMS: u64 = 30;

@@ -63,7 +63,11 @@ impl Server {
         let engine = builder.start().await.map_err(cannot_start)?;
         let router = wiring::router(engine.clone(), config, metrics);
         let stopping = CancellationToken::new();
-        let http = tokio::spawn(acceptd_http::serve(listener, router, stopping.clone().cancelled_owned()));
+        let token = stopping.clone();
+        let http =
+            tokio::spawn(
+                async move { axum::serve(listener, router).with_graceful_shutdown(token.cancelled_owned()).await },
+            );
         Ok(Self { engine, address, grace: config.drain_grace, stopping, http, signals })
     }
 
@@ -73,8 +77,14 @@ impl Server {
     }
 
     /// Serves until a signal stops it, or something that it can't go on without fails.
-    pub(crate) async fn run(mut self) -> Result {
+    pub(crate) async fn run(self) -> Result {
+        self.run_until(std::future::pending()).await
+    }
+
+    /// The same, and stops also when `over` returns.
+    pub(crate) async fn run_until(mut self, over: impl Future<Output = ()>) -> Result {
         let failed = tokio::select! {
+            () = over => None,
             name = self.signals.next() => {
                 tracing::info!(signal = name, "stopping");
                 None
@@ -100,11 +110,6 @@ impl Server {
             Some(why) => Err(Failure::error(why)),
             None => Ok(Exit::Ok),
         }
-    }
-
-    /// Stops it without a signal.
-    pub(crate) async fn stop(self) {
-        stop(&self.engine, self.grace, &self.stopping, self.http).await;
     }
 }
 

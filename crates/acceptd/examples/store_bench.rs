@@ -83,8 +83,22 @@ async fn drain(store: &SqliteStore, total: usize, claimers: usize) {
 }
 
 fn report(what: &str, count: usize, started: Instant) {
-    let seconds = started.elapsed().as_secs_f64();
-    println!("{what}: {:.0}/s ({count} in {seconds:.2} s), {} MB", count as f64 / seconds, resident());
+    static SEEN: AtomicUsize = AtomicUsize::new(0);
+    let (seconds, ticks) = (started.elapsed().as_secs_f64(), writer_ticks());
+    let used = ticks.saturating_sub(SEEN.swap(ticks, Relaxed)) as f64 * 10_000.0 / count as f64;
+    let rate = count as f64 / seconds;
+    println!("{what}: {rate:.0}/s ({count} in {seconds:.2} s), writer {used:.1} us each, {} MB", resident());
+}
+
+/// Processor time of the writer thread so far, in hundredths of a second.
+fn writer_ticks() -> usize {
+    let threads = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let stats = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("stat")).ok());
+    let ticks = |stat: String| {
+        let fields: Vec<usize> = stat.split(' ').filter_map(|field| field.parse().ok()).collect();
+        stat.contains("(acceptd-store)").then(|| fields.get(10..12).map_or(0, |used| used.iter().sum()))
+    };
+    stats.filter_map(ticks).sum()
 }
 
 fn resident() -> u64 {

@@ -75,7 +75,7 @@ struct PauseOptions {
 }
 
 /// `POST /v1/consumers/{name}/pause`; the body may say `reason` and `until`.
-pub(crate) async fn pause(mut call: Call) -> Answer {
+pub(crate) async fn pause(call: Call) -> Answer {
     let name = call.segment(2)?;
     let PauseOptions { reason, until } = call.take_options().await?;
     let engine = &call.app.engine;

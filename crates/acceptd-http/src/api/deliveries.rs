@@ -101,7 +101,7 @@ struct HeartbeatOptions {
 }
 
 /// `POST /v1/deliveries/{id}/heartbeat`; the body may say for how long: `{"lease":"2m"}`.
-pub(crate) async fn heartbeat(mut call: Call) -> Answer {
+pub(crate) async fn heartbeat(call: Call) -> Answer {
     let fence = fence(&call)?;
     let HeartbeatOptions { lease } = call.take_options().await?;
     let lease = lease.map(|span| span.read("#/lease")).transpose()?;
@@ -109,7 +109,7 @@ pub(crate) async fn heartbeat(mut call: Call) -> Answer {
 }
 
 /// `POST /v1/deliveries/{id}/progress` with `{"done":1,"total":3,"message":"…"}`.
-pub(crate) async fn progress(mut call: Call) -> Answer {
+pub(crate) async fn progress(call: Call) -> Answer {
     let fence = fence(&call)?;
     let body = call.take_body(call.app.settings.body_max).await?;
     let report: outcome::Progress = read_object(&body)?;
@@ -117,7 +117,7 @@ pub(crate) async fn progress(mut call: Call) -> Answer {
 }
 
 /// `POST /v1/deliveries/{id}/complete`: the body is the result, or the outcome document.
-pub(crate) async fn complete(mut call: Call) -> Answer {
+pub(crate) async fn complete(call: Call) -> Answer {
     let fence = fence(&call)?;
     let body = call.take_body(call.app.settings.body_max).await?;
     let content_type = header(&call.parts.headers, CONTENT_TYPE.as_str())?;
@@ -151,7 +151,7 @@ struct FailOptions {
 }
 
 /// `POST /v1/deliveries/{id}/fail` with `{"code":…,"message":…,"retry":true,"retryAfter":"30s"}`.
-pub(crate) async fn fail(mut call: Call) -> Answer {
+pub(crate) async fn fail(call: Call) -> Answer {
     let fence = fence(&call)?;
     let options: FailOptions = call.take_options().await?;
     apply(&call, fence, Callback::End(read_fail(options)?)).await

@@ -36,12 +36,7 @@ pub(crate) fn post(path: &str, body: &str) -> String {
 }
 
 /// Sends the same request over so many connections, until the time is over or so many were sent.
-pub(crate) async fn run(
-    address: SocketAddr,
-    connections: usize,
-    request: String,
-    until: Until,
-) -> Result<Answers> {
+pub(crate) async fn run(address: SocketAddr, connections: usize, request: String, until: Until) -> Result<Answers> {
     let thread = std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(drive(address, connections, request, until))

@@ -32,7 +32,7 @@ pub(crate) struct BenchArgs {
     backlog: u64,
 }
 
-#[derive(Debug, Clone, Copy, Subcommand)]
+#[derive(Debug, Clone, Subcommand)]
 enum Scenario {
     /// Durable accepts over HTTP, beside an endpoint that only parses JSON and answers 202.
     Accept,

@@ -46,7 +46,7 @@ impl Event for Measured {
 
 impl Measured {
     pub(crate) fn json(sent: u64) -> String {
-        format!(r#"{{"sent":{sent:020},"filler":"{}"}}"#, "x".repeat(150))
+        format!(r#"{{"sent":{sent},"filler":"{}"}}"#, "x".repeat(150))
     }
 }
 
@@ -101,9 +101,8 @@ pub(crate) async fn run(args: ServerArgs) -> Result<()> {
         get(async move || Json(stats(&engine, &seen)))
     };
     let noop = post(async |Json(_): Json<Measured>| StatusCode::ACCEPTED);
-    let router = acceptd_http::router(engine, HttpSettings::default())
-        .route("/bench/noop", noop)
-        .route("/bench/stats", stats);
+    let router =
+        acceptd_http::router(engine, HttpSettings::default()).route("/bench/noop", noop).route("/bench/stats", stats);
     let listener = tokio::net::TcpListener::bind(SocketAddr::from(([127, 0, 0, 1], 0))).await?;
     println!("{}", listener.local_addr()?);
     acceptd_http::serve(listener, router, std::future::pending()).await?;

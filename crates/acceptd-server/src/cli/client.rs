@@ -73,7 +73,7 @@ impl Client {
             let pairs = query.iter().copied().chain([("pageSize", page.as_str())]).chain(last);
             url.query_pairs_mut().extend_pairs(pairs);
             let page = self.send(self.request(Method::GET, url).timeout(PATIENCE)).await?.document;
-            items.extend(listed(&page).iter().cloned());
+            items.extend(page["items"].as_array().into_iter().flatten().cloned());
             items.truncate(limit);
             token = page["nextPageToken"].as_str().filter(|token| !token.is_empty()).map(str::to_owned);
             if token.is_none() || items.len() >= limit {
@@ -105,8 +105,7 @@ impl Client {
             return Ok(answer);
         }
         let status = answer.status();
-        let problem: Option<Value> =
-            answer.bytes().await.ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let problem: Option<Value> = answer.bytes().await.ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
         Err(Failure::new(exit_of(status), sentence(status, problem.as_ref().unwrap_or(&Value::Null))))
     }
 
@@ -122,12 +121,6 @@ impl Client {
         }
         Failure::error(format!("the connection to {base} broke: {}", root_cause(error)))
     }
-}
-
-/// The items of a page: the one array in it.
-fn listed(page: &Value) -> &[Value] {
-    let inside = || page.as_object().and_then(|members| members.values().find_map(Value::as_array));
-    page.as_array().or_else(inside).map_or(&[], Vec::as_slice)
 }
 
 fn root_cause(error: &dyn std::error::Error) -> String {

@@ -33,13 +33,14 @@ enum What {
     },
 }
 
-const COLUMNS: [Column; 6] = [
+const COLUMNS: [Column; 7] = [
     ("NAME", |consumer| field(consumer, "/name")),
     ("ON", |consumer| list(&consumer["on"])),
     ("TARGET", |consumer| field(consumer, "/address")),
     ("WAITING", |consumer| field(consumer, "/waiting")),
     ("RUNNING", |consumer| field(consumer, "/running")),
-    ("OLDEST", |consumer| age(consumer, "/oldest")),
+    ("OLDEST", |consumer| age(consumer, "/waitingSince")),
+    ("PAUSED", pause),
 ];
 
 impl Consumers {
@@ -58,16 +59,29 @@ impl Consumers {
                     }
                     None => request,
                 };
-                client.send(request).await?;
-                console.say(format_args!("{name} is paused; go on with: acceptd consumers resume {name}"));
+                // Whoever asks what its deliveries wait for is told who paused it.
+                let by = ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
+                let by = by.filter(|by| !by.is_empty() && by.bytes().all(|byte| byte.is_ascii_graphic()));
+                let request = by.into_iter().fold(request, |request, by| request.header("acceptd-owner", by));
+                let consumer = client.send(request).await?.document;
+                console.document(&consumer, || format!("{name} is paused"))?;
+                console.say(format_args!("go on with: acceptd consumers resume {name}"));
             }
             Some(What::Resume { name }) => {
-                client.post(&["v1", "consumers", name, "resume"]).await?;
-                console.say(format_args!("{name} goes on"));
+                let consumer = client.post(&["v1", "consumers", name, "resume"]).await?;
+                console.document(&consumer, || format!("{name} goes on"))?;
             }
         }
         Ok(Exit::Ok)
     }
+}
+
+fn pause(consumer: &Value) -> String {
+    if consumer["paused"] != true {
+        return String::new();
+    }
+    let (by, reason) = (field(consumer, "/pause/by"), field(consumer, "/pause/reason"));
+    if reason.is_empty() { format!("by {by}") } else { format!("by {by}: {reason}") }
 }
 
 fn list(items: &Value) -> String {

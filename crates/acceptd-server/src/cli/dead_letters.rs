@@ -38,11 +38,11 @@ enum What {
 }
 
 const COLUMNS: [Column; 6] = [
-    ("DELIVERY", |letter| field(letter, "/delivery")),
+    ("DELIVERY", |letter| field(letter, "/id")),
     ("CONSUMER", |letter| field(letter, "/consumer")),
     ("EVENT", |letter| field(letter, "/event/type")),
-    ("ATTEMPTS", |letter| field(letter, "/attempts")),
-    ("WHEN", |letter| age(letter, "/since")),
+    ("ATTEMPTS", |letter| field(letter, "/attempt")),
+    ("WHEN", |letter| age(letter, "/deadSince")),
     ("ERROR", |letter| field(letter, "/error/message")),
 ];
 

@@ -55,22 +55,27 @@ impl Dev {
         if !tells {
             return server.run().await;
         }
-        let client = Client::new(&server.url())?;
-        if self.exit {
-            let seen = demo::tell(&client, &service, console).await;
-            server.stop().await;
-            return seen;
-        }
-        let (client, console) = (client.clone(), *console);
-        let story = tokio::spawn(async move {
-            if let Err(Failure { message: Some(message), .. }) = demo::tell(&client, &service, &console).await {
-                complain(&message);
+        let server_url = server.url();
+        let client = Client::new(&server_url)?;
+        let mut told = None;
+        let story = async {
+            told = Some(demo::tell(&client, &service, console).await);
+            match &told {
+                // The server stops then.
+                _ if self.exit => return,
+                Some(Ok(story)) => story.suggest(&server_url, self.db.as_deref(), console),
+                Some(Err(Failure { message, .. })) => {
+                    complain(message.as_deref().unwrap_or("the demo was interrupted"))
+                }
+                None => {}
             }
-            demo::suggest(&client, &console).await;
-        });
-        let ended = server.run().await;
-        story.abort();
-        ended
+            std::future::pending().await
+        };
+        let ended = server.run_until(story).await?;
+        match told {
+            Some(told) if self.exit => told.map(|story| if story.is_complete() { Exit::Ok } else { Exit::Error }),
+            _ => Ok(ended),
+        }
     }
 
     async fn configure(&self) -> Result<(Config, Option<UploadService>)> {
@@ -79,8 +84,7 @@ impl Dev {
             let config = demo::config(self.listen.as_deref(), service.endpoint())?;
             return Ok((config, Some(service)));
         }
-        let flags =
-            ServerFlags { config: self.config.clone(), listen: self.listen.clone(), ..ServerFlags::default() };
+        let flags = ServerFlags { config: self.config.clone(), listen: self.listen.clone(), ..ServerFlags::default() };
         Ok((read(&flags)?.config, None))
     }
 
@@ -118,11 +122,12 @@ impl Dev {
         for line in self.introduce(config) {
             console.say(line);
         }
+        let data = if self.demo { "{\"item\": 1}" } else { "{}" };
         let kind = config.consumers.first().and_then(|consumer| consumer.on.first());
         if let Some(kind) = kind.filter(|kind| !kind.ends_with('*')) {
             console.say(format_args!(
                 "try          curl -i {url}/v1/events/{kind} -H 'Acceptd-Owner: you' \
-                 -H 'Content-Type: application/json' -d '{{\"item\": 1}}'"
+                 -H 'Content-Type: application/json' -d '{data}'"
             ));
         }
     }

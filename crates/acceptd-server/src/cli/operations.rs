@@ -68,12 +68,8 @@ impl Operations {
             let monitor = client.get(&["v1", "operations", id]).await?;
             console.document(&monitor, || describe(&monitor))?;
         } else {
-            let filters = [
-                ("status", &self.status),
-                ("type", &self.kind),
-                ("owner", &self.owner),
-                ("eventId", &self.event_id),
-            ];
+            let filters =
+                [("status", &self.status), ("type", &self.kind), ("owner", &self.owner), ("eventId", &self.event_id)];
             let query: Vec<_> = filters.iter().filter_map(|(name, value)| Some((*name, value.as_deref()?))).collect();
             let operations = client.list(&["v1", "operations"], &query, self.limit).await?;
             console.list("operations", &operations, &COLUMNS)?;
@@ -90,10 +86,15 @@ fn progress(monitor: &Value) -> String {
 
 /// An operation in one sentence: what it is, how it stands, why it failed.
 pub(crate) fn sentence(monitor: &Value) -> String {
-    let mut text = format!("{} {}: {} done", field(monitor, "/type"), field(monitor, "/status"), progress(monitor));
+    let count = |name: &str| monitor["progress"][name].as_u64().unwrap_or(0);
+    let (kind, status) = (field(monitor, "/type"), field(monitor, "/status"));
+    let mut text = format!("{kind} {status}: {} of {} done", count("done"), count("total"));
+    if count("failed") > 0 {
+        text.push_str(&format!(", {} failed", count("failed")));
+    }
     let message = field(monitor, "/progress/message");
-    let error = ["/error/message", "/error/detail"].map(|path| field(monitor, path)).into_iter().find(|e| !e.is_empty());
-    if let Some(error) = error {
+    let error = field(monitor, "/error/message");
+    if !error.is_empty() {
         text.push_str(&format!("; {error}"));
     } else if !message.is_empty() && monitor["done"] != true {
         text.push_str(&format!("; {message}"));

@@ -1,6 +1,7 @@
 //! Where words go: data to standard output in the format that was asked for, talk to standard error.
 
 use std::io::{IsTerminal as _, Write as _};
+use std::time::Duration;
 
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
@@ -116,6 +117,11 @@ pub(crate) fn field(value: &Value, path: &str) -> String {
 pub(crate) fn age(value: &Value, path: &str) -> String {
     let Ok(then) = field(value, path).parse::<acceptd::Timestamp>() else { return String::new() };
     let now = acceptd::Clock::now(&acceptd::SystemClock);
-    let words = |duration| acceptd::duration::format_duration(duration);
-    if then > now { format!("in {}", words(then.since(now))) } else { format!("{} ago", words(now.since(then))) }
+    if then > now { format!("in {}", span(then.since(now))) } else { format!("{} ago", span(now.since(then))) }
+}
+
+/// How long something takes, without fractions of a second once there is a whole one.
+pub(crate) fn span(duration: Duration) -> String {
+    let whole = Duration::from_secs(duration.as_secs());
+    acceptd::duration::format_duration(if whole.is_zero() { duration } else { whole })
 }

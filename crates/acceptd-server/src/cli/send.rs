@@ -69,7 +69,8 @@ impl Send {
     }
 
     fn headers(&self) -> impl Iterator<Item = (HeaderName, String)> {
-        let key = self.idempotency_key.as_ref().map(|key| format!("\"{}\"", key.replace('\\', r"\\").replace('"', r#"\""#)));
+        let key =
+            self.idempotency_key.as_ref().map(|key| format!("\"{}\"", key.replace('\\', r"\\").replace('"', r#"\""#)));
         let headers = [
             ("acceptd-owner", self.owner.clone()),
             ("idempotency-key", key),

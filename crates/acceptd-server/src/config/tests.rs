@@ -60,7 +60,8 @@ fn documentation_lists_every_option() {
     }
     assert!(DEFAULTS.contains("#notify = \"inbox\""));
     // The example's values are the defaults where there are any.
-    let plain = "[events.\"ec2.start\"]\n[consumers.start-ec2]\non = \"ec2.start\"\nurl = \"http://127.0.0.1:9000/start-ec2\"";
+    let plain =
+        "[events.\"ec2.start\"]\n[consumers.start-ec2]\non = \"ec2.start\"\nurl = \"http://127.0.0.1:9000/start-ec2\"";
     let plain = load_text(plain).unwrap().config;
     let documented = loaded.config;
     assert_eq!(documented.events["ec2.start"].owner_required, plain.events["ec2.start"].owner_required);
@@ -91,10 +92,16 @@ fn wrong_values_say_what_was_expected() {
         ("[server]\nlease = \"5\"", ":2: server.lease: \"5\" is not a duration such as 250ms, 30s, 5m, 1h30m or 7d"),
         ("[server]\nlease = \"10ms\"", ":2: server.lease: it must be from 1s to 1d"),
         ("[server]\nlisten = \"8202\"", ":2: server.listen: \"8202\" is not an address such as 127.0.0.1:8202"),
-        ("[server]\nbody_max = \"1MB\"", ":2: server.body_max: \"1MB\" is not a size above 0 such as 1MiB, 512KiB or 4096"),
+        (
+            "[server]\nbody_max = \"1MB\"",
+            ":2: server.body_max: \"1MB\" is not a size above 0 such as 1MiB, 512KiB or 4096",
+        ),
         ("[server]\ndepth_max = 0", ":2: server.depth_max: this must be a whole number from 1 to 4294967295"),
         ("[server]\ninsecure = \"true\"", ":2: server.insecure: this must be true or false"),
-        ("[store]\nurl = \"mysql://u:secret@h/d\"", ":2: store.url: \"mysql://u:***@h/d\" names no store; write sqlite:FILE"),
+        (
+            "[store]\nurl = \"mysql://u:secret@h/d\"",
+            ":2: store.url: \"mysql://u:***@h/d\" names no store; write sqlite:FILE",
+        ),
         ("[log]\nformat = \"xml\"", ":2: log.format: \"xml\" must be \"text\" or \"json\""),
         ("server = 5", ":1: server: this is a section, not a value"),
         ("[server\n", ":1: "),
@@ -169,7 +176,9 @@ fn mistakes_in_the_environment_name_the_variable() {
         complain("ACCEPTD_SERVER__LISTN", "x"),
         "ACCEPTD_SERVER__LISTN: unknown key `listn` in server; did you mean `listen`?"
     );
-    assert!(complain("ACCEPTD_SERVER__INSECURE", "maybe").starts_with("ACCEPTD_SERVER__INSECURE: server.insecure: this"));
+    assert!(
+        complain("ACCEPTD_SERVER__INSECURE", "maybe").starts_with("ACCEPTD_SERVER__INSECURE: server.insecure: this")
+    );
     assert!(complain("ACCEPTD_CONSUMERS__START_EC2__ON__X", "y").contains("`on` is no table"));
     let flag = load_with("", &[], &[("server", "listen", "--listen", "nowhere")]).unwrap_err().to_string();
     assert_eq!(flag, "--listen: server.listen: \"nowhere\" is not an address such as 127.0.0.1:8202");
@@ -178,7 +187,9 @@ fn mistakes_in_the_environment_name_the_variable() {
 #[test]
 fn other_addresses_than_loopback_need_insecure() {
     let open = "[server]\nlisten = \"0.0.0.0:8202\"\n";
-    assert!(complaint(open).starts_with("acceptd.toml:2: server.listen: 0.0.0.0:8202 can be reached from other machines"));
+    assert!(
+        complaint(open).starts_with("acceptd.toml:2: server.listen: 0.0.0.0:8202 can be reached from other machines")
+    );
     load_with(open, &[], &[("server", "insecure", "--insecure", "true")]).unwrap();
     for loopback in ["localhost:1", "[::1]:1", "127.1.2.3:1"] {
         load_text(&format!("[server]\nlisten = \"{loopback}\"")).unwrap();
@@ -188,9 +199,12 @@ fn other_addresses_than_loopback_need_insecure() {
 #[test]
 fn what_is_printed_is_a_configuration_without_secrets() {
     let url = "[consumers.a]\non = \"b\"\nurl = \"http://user:secret@127.0.0.1/x\"\n";
-    let loaded = load_with(&format!("[server]\nlease = \"90s\"\n{url}"), &[("ACCEPTD_LOG__FORMAT", "json")], &[]).unwrap();
+    let loaded =
+        load_with(&format!("[server]\nlease = \"90s\"\n{url}"), &[("ACCEPTD_LOG__FORMAT", "json")], &[]).unwrap();
     let printed = print(&loaded.readings);
-    for line in ["listen = \"127.0.0.1:8202\"\n", "lease = \"1m30s\"  # ", "format = \"json\"  # from ACCEPTD_LOG__FORMAT"] {
+    for line in
+        ["listen = \"127.0.0.1:8202\"\n", "lease = \"1m30s\"  # ", "format = \"json\"  # from ACCEPTD_LOG__FORMAT"]
+    {
         assert!(printed.contains(line), "{line}\n{printed}");
     }
     assert!(printed.contains("# public_url is not set") && !printed.contains("secret@"), "{printed}");

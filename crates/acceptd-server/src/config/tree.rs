@@ -137,13 +137,7 @@ pub(crate) fn lay_flag(tree: &mut Table, section: &str, key: &str, flag: &'stati
     }
 }
 
-fn put(
-    table: &mut Table,
-    levels: &[String],
-    parent: Option<&str>,
-    text: &str,
-    origin: &Origin,
-) -> Result<(), String> {
+fn put(table: &mut Table, levels: &[String], parent: Option<&str>, text: &str, origin: &Origin) -> Result<(), String> {
     let Some((level, deeper)) = levels.split_first() else { return Ok(()) };
     let key = existing_key(table, level)?.unwrap_or_else(|| new_key(parent, level));
     if deeper.is_empty() {

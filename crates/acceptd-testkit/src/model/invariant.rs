@@ -6,8 +6,8 @@ use acceptd::delivery::State;
 use acceptd::operation::Tally;
 use acceptd::{Delivery, DeliveryId, OperationId, Status, Weight};
 
-use super::Command;
 use super::side::{OperationPicture, Picture};
+use super::{Command, Fence};
 use crate::factory::MAX_ATTEMPTS;
 
 /// What was seen before, for what may only grow.
@@ -108,6 +108,23 @@ impl Watch {
         }
         Ok(())
     }
+}
+
+/// Checks that an attempt with an old fence was refused: whatever else happened, a newer claim exists.
+///
+/// # Errors
+/// The invariant that does not hold.
+pub fn check_answer(command: &Command, answer: &str) -> Result<(), String> {
+    let (Command::Settle { fence, .. }
+    | Command::Extend { fence, .. }
+    | Command::Report { fence, .. }
+    | Command::Remember { fence, .. }) = command
+    else {
+        return Ok(());
+    };
+    // Nothing is answered when there was no attempt to speak of.
+    let is_refused = ["StaleFence", "NotFound", ""].contains(&answer);
+    holds(!matches!(fence, Fence::Old) || is_refused, "an old fence is refused")
 }
 
 fn recount<'a>(deliveries: impl Iterator<Item = &'a Delivery>) -> Tally {

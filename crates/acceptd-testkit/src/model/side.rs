@@ -10,7 +10,7 @@ use acceptd::store::{
     NotificationQuery, OperationFilter, Page, Register, Replay, Serving, Settle, Step, Stopped, Verdict,
 };
 use acceptd::{
-    DeliveryId, Draft, Gate, NewEvent, Notice, Notification, NotificationId, OperationId, Result, Route, Store,
+    DeliveryId, Draft, Gate, NewEvent, NodeId, Notice, Notification, NotificationId, OperationId, Result, Route, Store,
     Timestamp, Weight,
 };
 
@@ -27,6 +27,7 @@ pub struct Side<'a> {
     notifications: Vec<NotificationId>,
     attempts: Vec<(DeliveryId, u64)>,
     names: HashMap<String, usize>,
+    reopened: u8,
 }
 
 /// Everything that a store shows.
@@ -68,11 +69,17 @@ impl<'a> Side<'a> {
             notifications: Vec::new(),
             attempts: Vec::new(),
             names: HashMap::new(),
+            reopened: 0,
         }
     }
 
     fn store(&self) -> &dyn Store {
         self.store.as_deref().expect("it is open between commands")
+    }
+
+    /// The node of this number; a restarted process is another node.
+    fn node(&self, number: u8) -> NodeId {
+        node(number + 3 * self.reopened)
     }
 
     /// Runs a command and tells the answer, ids apart.
@@ -104,6 +111,7 @@ impl<'a> Side<'a> {
             Command::Reopen => {
                 self.store = None;
                 self.store = Some(self.place.open());
+                self.reopened += 1;
                 String::new()
             }
             Command::Wait(_) => String::new(),
@@ -130,7 +138,7 @@ impl<'a> Side<'a> {
 
     async fn claim(&mut self, consumer: usize, number: u8, max: usize, now: Timestamp) -> String {
         let consumer = CONSUMERS[consumer].to_owned();
-        let claim = Claim { consumer, max, node: node(number), max_attempts: MAX_ATTEMPTS, now };
+        let claim = Claim { consumer, max, node: self.node(number), max_attempts: MAX_ATTEMPTS, now };
         let answer = self.store().claim(claim).await;
         let claimed = answer.iter().flat_map(|claims| &claims.claimed);
         let attempts: Vec<_> = claimed.map(|claimed| (claimed.delivery.id, claimed.delivery.fence)).collect();
@@ -190,14 +198,17 @@ impl<'a> Side<'a> {
             Command::Resume(consumer) => told(store.resume(CONSUMERS[*consumer].to_owned(), now).await),
             Command::Register { node: number, consumers } => {
                 let consumers = consumers.iter().map(|consumer| serving(*consumer)).collect();
-                let register = Register { node: node(*number), consumers, lease: LEASE, now };
+                let register = Register { node: self.node(*number), consumers, lease: LEASE, now };
                 told(store.register(register).await.map(|mut registered| {
                     registered.woken.sort();
                     registered
                 }))
             }
-            Command::Heartbeat(number) => told(store.heartbeat(node(*number), now).await),
-            Command::Rescue(number) => told(store.rescue(node(*number), LEASE, now).await.map(|mut rescued| {
+            Command::Heartbeat(number) => told(store.heartbeat(self.node(*number), now).await.map(|mut shut| {
+                shut.sort_by(|one, other| one.0.cmp(&other.0));
+                shut
+            })),
+            Command::Rescue(number) => told(store.rescue(self.node(*number), LEASE, now).await.map(|mut rescued| {
                 rescued.sort_by_key(|rescued| rescued.delivery.id);
                 rescued
             })),
@@ -210,51 +221,48 @@ impl<'a> Side<'a> {
     }
 
     /// Takes a picture of everything.
-    pub async fn picture(&mut self, now: Timestamp) -> Picture {
-        let store = self.store.clone().expect("it is open between commands");
+    pub async fn picture(&self, now: Timestamp) -> Picture {
+        let store = self.store();
         let mut operations = Vec::new();
-        for id in all_operations(&*store).await {
-            operations.push(picture_of(&*store, id).await);
+        for id in all_operations(store).await {
+            operations.push(picture_of(store, id).await);
         }
         operations.reverse();
-        let deliveries = operations.iter().flat_map(|picture| &picture.chain.deliveries);
-        let mut seen: Vec<_> = deliveries.map(|delivery| delivery.id).collect();
-        seen.sort();
-        let newest = self.deliveries.iter().max().copied();
-        self.deliveries.extend(seen.into_iter().filter(|id| newest.is_none_or(|newest| *id > newest)));
         let query = NotificationQuery { owner: None, after: Some(0), page: ALL };
         let notifications = store.notifications(query).await.unwrap().items;
-        let newest = self.notifications.iter().max().copied();
-        let ids = notifications.iter().map(|notification| notification.id);
-        self.notifications.extend(ids.filter(|id| newest.is_none_or(|newest| *id > newest)));
         let mut consumers = store.consumers(now).await.unwrap();
         consumers.sort_by(|one, other| one.name.cmp(&other.name));
         let dead_letters = store.dead_letters(ALL).await.unwrap().items;
         Picture { operations, dead_letters, notifications, consumers, health: store.health() }
     }
 
+    /// Remembers what a picture shows for the first time, so that commands can speak of it.
+    pub fn discover(&mut self, picture: &Picture) {
+        let deliveries = picture.operations.iter().flat_map(|picture| &picture.chain.deliveries);
+        let mut seen: Vec<_> = deliveries.map(|delivery| delivery.id).collect();
+        seen.sort();
+        let newest = self.deliveries.iter().max().copied();
+        self.deliveries.extend(seen.into_iter().filter(|id| newest.is_none_or(|newest| *id > newest)));
+        let newest = self.notifications.iter().max().copied();
+        let ids = picture.notifications.iter().map(|notification| notification.id);
+        self.notifications.extend(ids.filter(|id| newest.is_none_or(|newest| *id > newest)));
+    }
+
     /// A text with each id replaced by the order of its first appearance on this side.
     pub fn anonymous(&mut self, text: &str) -> String {
         let mut out = String::with_capacity(text.len());
-        let mut rest = text;
-        while let Some(at) = rest.find("-7") {
-            // An id is 8-4-4-4-12 characters; its third part begins with the version, 7.
-            let id = at.checked_sub(13).and_then(|from| Some((from, rest.get(from..from + 36)?)));
-            match id.filter(|(_, id)| is_id(id)) {
-                Some((from, id)) => {
-                    let next = self.names.len();
-                    let name = self.names.entry(id.to_owned()).or_insert(next);
-                    out.push_str(&rest[..from]);
-                    out.push_str(&format!("#{name}"));
-                    rest = &rest[from + 36..];
-                }
-                None => {
-                    out.push_str(&rest[..at + 2]);
-                    rest = &rest[at + 2..];
-                }
-            }
+        let mut copied = 0;
+        for (at, _) in text.match_indices('-') {
+            // An id has 8-4-4-4-12 characters; only its first dash has all of them around it.
+            let from = at.saturating_sub(8);
+            let Some(id) = text.get(from..from + 36).filter(|id| from >= copied && is_id(id)) else { continue };
+            let next = self.names.len();
+            let name = self.names.entry(id.to_owned()).or_insert(next);
+            out.push_str(&text[copied..from]);
+            out.push_str(&format!("#{name}"));
+            copied = from + 36;
         }
-        out + rest
+        out + &text[copied..]
     }
 }
 

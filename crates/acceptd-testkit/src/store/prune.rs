@@ -86,9 +86,11 @@ pub async fn keys_and_closures_in_use_stay(store: Arc<dyn Store>) {
     assert!(closures.iter().any(|(_, one)| one.gate == Gate::Pause && one.until == Some(at(2))), "{closures:?}");
 }
 
-/// A pause outlasts pruning.
+/// A pause outlasts pruning until its end, a person's and a timed one.
 pub async fn a_pause_stays(store: Arc<dyn Store>) {
     store.pause("c".into(), pause(START, None)).await.unwrap();
+    store.pause("d".into(), pause(START, Some(at(200)))).await.unwrap();
     store.prune(at(100), at(100), 10).await.unwrap();
     assert_eq!(claim(&*store, "c", at(101)).await.paused, Some(None));
+    assert_eq!(claim(&*store, "d", at(101)).await.paused, Some(Some(at(200))));
 }

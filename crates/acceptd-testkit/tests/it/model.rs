@@ -5,6 +5,7 @@ use acceptd_testkit::model::{self, InMemory};
 use acceptd_testkit::store::reopen::Reopen;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 
+use crate::store_sqlite::File;
 use crate::suite::block_on;
 
 fn seed() -> [u8; 32] {
@@ -32,5 +33,13 @@ fn the_memory_store_keeps_every_invariant() {
     hold(|commands| {
         let memory = InMemory::default();
         block_on(model::run(&[&memory as &dyn Reopen], commands))
+    });
+}
+
+#[test]
+fn the_sqlite_store_does_what_the_memory_store_does() {
+    hold(|commands| {
+        let (memory, sqlite) = (InMemory::default(), File::quick());
+        block_on(model::run(&[&memory as &dyn Reopen, &sqlite], commands))
     });
 }

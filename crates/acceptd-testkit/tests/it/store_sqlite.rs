@@ -1,4 +1,4 @@
-//! The conformance suite on the SQLite store, in a file that goes with the test.
+//! The conformance suite on the store in one SQLite file.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -6,28 +6,47 @@ use std::sync::Arc;
 use acceptd::Store;
 use acceptd::store::sqlite::SqliteStore;
 use acceptd_testkit::store::reopen::Reopen;
+use tempfile::TempDir;
 
 use crate::suite::block_on;
 
-fn run<F: Future<Output = ()>>(case: impl FnOnce(Arc<dyn Store>) -> F) {
-    let directory = tempfile::tempdir().unwrap();
-    block_on(case(Arc::new(SqliteStore::open(directory.path().join("store.db")).unwrap())));
+/// A file of its own, in a folder that goes with it.
+pub(crate) struct File {
+    path: PathBuf,
+    _folder: TempDir,
 }
 
-acceptd_testkit::store_suite!(run);
+impl File {
+    pub(crate) fn new() -> Self {
+        Self::within(tempfile::tempdir().unwrap())
+    }
 
-struct Place(PathBuf);
+    /// Not on a disk where the system has memory for files: for what opens very many, and pulls no plug.
+    pub(crate) fn quick() -> Self {
+        let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir());
+        Self::within(folder.unwrap())
+    }
 
-impl Reopen for Place {
-    fn open(&self) -> Arc<dyn Store> {
-        Arc::new(SqliteStore::open(&self.0).unwrap())
+    fn within(folder: TempDir) -> Self {
+        Self { path: folder.path().join("acceptd.db"), _folder: folder }
     }
 }
 
-fn run_reopening(case: impl AsyncFnOnce(&dyn Reopen)) {
-    let directory = tempfile::tempdir().unwrap();
-    let place = Place(directory.path().join("store.db"));
-    block_on(case(&place));
+impl Reopen for File {
+    fn open(&self) -> Arc<dyn Store> {
+        Arc::new(SqliteStore::open(&self.path).unwrap())
+    }
 }
 
+fn run<F: Future<Output = ()>>(case: impl FnOnce(Arc<dyn Store>) -> F) {
+    let file = File::new();
+    block_on(case(file.open()));
+}
+
+fn run_reopening(case: impl AsyncFnOnce(&dyn Reopen)) {
+    let file = File::new();
+    block_on(case(&file));
+}
+
+acceptd_testkit::store_suite!(run);
 acceptd_testkit::reopen_suite!(run_reopening);

@@ -12,7 +12,7 @@ impl Tables {
         ended.sort();
         let gone: BTreeSet<OperationId> = ended.into_iter().take(max).map(|(_, id)| id).collect();
         self.remove(&gone);
-        self.forget_closures();
+        self.forget_closures(now);
         gone.len()
     }
 
@@ -30,10 +30,10 @@ impl Tables {
     }
 
     /// Closures that ended before the oldest operation began explain nobody's wait any more.
-    fn forget_closures(&mut self) {
+    fn forget_closures(&mut self, now: Timestamp) {
         let oldest = self.operations.values().map(|operation| operation.created).min().unwrap_or(Timestamp::MAX);
         for closures in self.closures.values_mut() {
-            closures.retain(|closure| closure.until.is_none_or(|until| until >= oldest));
+            closures.retain(|closure| closure.until.is_none_or(|until| until >= oldest || until > now));
         }
     }
 }

@@ -90,8 +90,9 @@ impl<'c> Book<'c> {
         // The lock says that no other process has the file, so no node of before is alive.
         conn.execute("UPDATE nodes SET heartbeat = 0 WHERE heartbeat > 0", [])?;
         let last: i64 = conn.query_row(
-            "SELECT max(ifnull((SELECT max(ordinal) FROM operations), 0), ifnull((SELECT max(ordinal) FROM events), 0), \
-             ifnull((SELECT max(ordinal) FROM deliveries), 0), ifnull((SELECT max(ordinal) FROM notifications), 0))",
+            "SELECT max(ifnull((SELECT max(ordinal) FROM operations), 0), \
+             ifnull((SELECT max(ordinal) FROM events), 0), ifnull((SELECT max(ordinal) FROM deliveries), 0), \
+             ifnull((SELECT max(ordinal) FROM notifications), 0))",
             [],
             |row| row.get(0),
         )?;

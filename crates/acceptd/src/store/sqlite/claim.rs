@@ -1,4 +1,4 @@
-//! Claiming: waiting deliveries that are due become running, in the order of their queue.
+//! Claiming: waiting deliveries that are due become running: by priority, then due time, then age.
 //!
 //! The index `deliveries_ready` holds a consumer's waiting deliveries by priority, due time and age. A claim goes
 //! from one priority to the next lower one by a seek, so that it touches no row that it does not take.

@@ -49,7 +49,8 @@ const MESSAGES: &str = concat!(
 const MESSAGES_OF: &str = concat!(
     "SELECT ",
     notification_columns!(),
-    " FROM notifications INDEXED BY notifications_owner WHERE owner = ?3 AND ordinal < ?1 ORDER BY ordinal DESC LIMIT ?2"
+    " FROM notifications INDEXED BY notifications_owner WHERE owner = ?3 AND ordinal < ?1 \
+     ORDER BY ordinal DESC LIMIT ?2"
 );
 const MESSAGES_AFTER: &str =
     concat!("SELECT ", notification_columns!(), " FROM notifications WHERE ordinal > ?1 ORDER BY ordinal LIMIT ?2");

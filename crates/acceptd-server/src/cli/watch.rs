@@ -1,0 +1,242 @@
+//! `acceptd watch`: an operation until it ends, as a live tree on a terminal and as lines elsewhere.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use acceptd::{Clock as _, SystemClock};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::Value;
+
+use crate::cli::chain::Chain;
+use crate::cli::client::Client;
+use crate::cli::operations::{ending, sentence, waiting};
+use crate::cli::output::{Console, Format, plain};
+use crate::cli::paint::Paint;
+use crate::cli::stream::Stream;
+use crate::exit::{Exit, Failure, Result};
+
+/// How often what is shown is brought up to date.
+const TICK: Duration = Duration::from_millis(200);
+
+/// How long a server may be away, for example while it is deployed.
+const AWAY_MAX: Duration = Duration::from_secs(60);
+
+/// An operation with more deliveries is shown without its chain while it runs.
+const CHAIN_MAX: u64 = 2_000;
+
+/// Lines of the live tree at most.
+const LINES_MAX: usize = 24;
+
+/// Which operation.
+#[derive(Debug, Args)]
+pub(crate) struct Watch {
+    /// The operation
+    id: String,
+}
+
+impl Watch {
+    pub(crate) async fn run(&self, client: &Client, console: &Console) -> Result {
+        let mut watching = Watching::start(client, &self.id, console).await?;
+        watching.follow().await?;
+        watching.finish().await
+    }
+}
+
+struct Watching<'a> {
+    client: &'a Client,
+    console: &'a Console,
+    id: &'a str,
+    monitor: Value,
+    chain: Chain,
+    /// Whether the chain is older than the monitor.
+    is_stale: bool,
+    view: View,
+}
+
+/// How changes are shown.
+enum View {
+    /// A tree that is drawn again and again.
+    Live(ProgressBar),
+    /// A line for each change.
+    Lines(Lines),
+    /// The monitor as JSON, once for each change.
+    Documents,
+    /// Nothing until the end.
+    Silent,
+}
+
+impl<'a> Watching<'a> {
+    async fn start(client: &'a Client, id: &'a str, console: &'a Console) -> Result<Self> {
+        let monitor = client.get(&["v1", "operations", id]).await?;
+        let view = match console.format {
+            Format::Jsonl => View::Documents,
+            Format::Json => View::Silent,
+            Format::Table if console.quiet => View::Silent,
+            Format::Table if console.is_live() => View::Live(live_bar()),
+            Format::Table => View::Lines(Lines { started: Instant::now(), said: HashMap::new() }),
+        };
+        Ok(Self { client, console, id, monitor, chain: Chain::default(), is_stale: true, view })
+    }
+
+    /// Follows the stream, over restarts of the server, until the end.
+    async fn follow(&mut self) -> Result<()> {
+        let mut last_id: Option<String> = None;
+        let mut away_since: Option<Instant> = None;
+        loop {
+            let opened = Stream::open(self.client, &["v1", "operations", self.id, "stream"], last_id.as_deref()).await;
+            match opened {
+                Ok(mut stream) => {
+                    away_since = None;
+                    let ended = self.read(&mut stream).await?;
+                    last_id = stream.last_id().map(str::to_owned).or(last_id);
+                    if ended {
+                        return Ok(());
+                    }
+                }
+                Err(failure) if failure.exit != Exit::Error => return Err(failure),
+                Err(failure) => {
+                    let since = *away_since.get_or_insert_with(|| {
+                        self.talk("the server is away; waiting for it to come back");
+                        Instant::now()
+                    });
+                    if since.elapsed() > AWAY_MAX {
+                        return Err(failure);
+                    }
+                }
+            }
+            tokio::time::sleep(TICK).await;
+            if let Ok(monitor) = self.client.get(&["v1", "operations", self.id]).await {
+                self.monitor = monitor;
+                if self.monitor["done"] == true {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// Reads a stream; true at the operation's end.
+    async fn read(&mut self, stream: &mut Stream) -> Result<bool> {
+        let mut tick = tokio::time::interval(TICK);
+        loop {
+            tokio::select! {
+                message = stream.next() => match message? {
+                    None => return Ok(false),
+                    Some(message) if message.name == "end" => return Ok(true),
+                    Some(message) if message.name == "operation" => {
+                        self.monitor = message.data;
+                        self.is_stale = true;
+                        if matches!(self.view, View::Documents) {
+                            self.console.line(&self.monitor.to_string())?;
+                        }
+                    }
+                    Some(_) => {}
+                },
+                _ = tick.tick() => self.show().await?,
+            }
+        }
+    }
+
+    async fn show(&mut self) -> Result<()> {
+        if matches!(self.view, View::Documents | View::Silent) {
+            return Ok(());
+        }
+        let is_small = self.monitor["progress"]["total"].as_u64().unwrap_or(0) <= CHAIN_MAX;
+        if self.is_stale
+            && is_small
+            && let Ok(document) = self.client.get(&["v1", "operations", self.id, "chain"]).await
+        {
+            self.chain = Chain::read(&document);
+            self.is_stale = false;
+        }
+        match &mut self.view {
+            View::Live(bar) => draw(bar, &self.monitor, &self.chain),
+            View::Lines(lines) => lines.say(&self.monitor, &self.chain, self.console)?,
+            View::Documents | View::Silent => {}
+        }
+        Ok(())
+    }
+
+    async fn finish(mut self) -> Result {
+        self.is_stale = true;
+        self.monitor = self.client.get(&["v1", "operations", self.id]).await?;
+        match self.console.format {
+            Format::Json => self.console.document(&self.monitor, String::new)?,
+            Format::Jsonl => {}
+            Format::Table if self.console.quiet => {}
+            Format::Table => {
+                self.show().await?;
+                if let View::Live(bar) = &self.view {
+                    bar.finish_and_clear();
+                    let tree = self.chain.lines(SystemClock.now(), Paint::of(false));
+                    for line in tree {
+                        self.console.line(&line)?;
+                    }
+                }
+                self.console.line(&sentence(&self.monitor))?;
+            }
+        }
+        Ok(ending(&self.monitor))
+    }
+
+    fn talk(&self, text: &str) {
+        match &self.view {
+            View::Live(bar) => bar.println(text),
+            _ => self.console.say(text),
+        }
+    }
+}
+
+fn live_bar() -> ProgressBar {
+    let paint = Paint::of(true);
+    let template = "{prefix} {bar:24} {pos}/{len} {elapsed}\n{msg}";
+    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let bar = ProgressBar::with_draw_target(Some(1), ProgressDrawTarget::stderr());
+    bar.set_style(style.progress_chars(paint.bar()));
+    bar
+}
+
+fn draw(bar: &ProgressBar, monitor: &Value, chain: &Chain) {
+    let count = |name: &str| monitor["progress"][name].as_u64().unwrap_or(0);
+    bar.set_length(count("total").max(1));
+    bar.set_position(count("done") + count("failed"));
+    bar.set_prefix(plain(monitor["type"].as_str().unwrap_or_default()));
+    let mut lines = chain.lines(SystemClock.now(), Paint::of(true));
+    let waits = monitor["waitingOn"].as_array().into_iter().flatten();
+    lines.extend(waits.map(|wait| plain(&waiting(wait))));
+    if lines.len() > LINES_MAX {
+        let more = lines.len() - LINES_MAX;
+        lines.truncate(LINES_MAX);
+        lines.push(format!("and {more} lines more"));
+    }
+    bar.set_message(lines.join("\n"));
+    bar.tick();
+}
+
+/// A line for each delivery whose state changed.
+struct Lines {
+    started: Instant,
+    said: HashMap<String, (String, u32)>,
+}
+
+impl Lines {
+    fn say(&mut self, monitor: &Value, chain: &Chain, console: &Console) -> Result<(), Failure> {
+        let seconds = self.started.elapsed().as_secs_f64();
+        for (event, delivery) in chain.deliveries() {
+            let stands = (delivery.state.clone(), delivery.attempt);
+            if self.said.get(&delivery.id) != Some(&stands) {
+                self.said.insert(delivery.id.clone(), stands);
+                let text = delivery.sentence(SystemClock.now());
+                let kind = plain(&event.kind);
+                console.line(&format!("{seconds:>6.1}s  {kind} -> {} {}  {text}", delivery.consumer, delivery.id))?;
+            }
+        }
+        // What can't be told delivery by delivery is told as a whole.
+        let whole = (sentence(monitor), 0);
+        if chain.events.is_empty() && self.said.get("") != Some(&whole) {
+            console.line(&format!("{seconds:>6.1}s  {}", whole.0))?;
+            self.said.insert(String::new(), whole);
+        }
+        Ok(())
+    }
+}

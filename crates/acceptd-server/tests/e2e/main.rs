@@ -1,0 +1,9 @@
+//! The binary as its users have it: processes, their output and their exit codes.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod client;
+mod configuration;
+mod demo;
+mod process;
+mod serving;
