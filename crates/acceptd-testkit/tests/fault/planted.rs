@@ -26,9 +26,7 @@ impl Bait {
             "answer-before-commit" => {
                 (Promise::NothingLost, &[("prompt", 1)], vec![Fault::Crash("accept.before-commit", 20); 3])
             }
-            "settle-without-fence" => {
-                (Promise::Fenced, &[("late", 1)], vec![Fault::Kill(Duration::from_secs(3))])
-            }
+            "settle-without-fence" => (Promise::Fenced, &[("late", 1)], vec![Fault::Kill(Duration::from_secs(3))]),
             "emit-outside-transaction" => {
                 (Promise::Whole, &[("prompt", 1)], vec![Fault::Crash("settle.after-commit", 10); 3])
             }

@@ -22,7 +22,14 @@ const MIX: Mix = &[("prompt", 40), ("slow", 40), ("flaky", 10), ("remote", 10)];
 #[tokio::test(flavor = "multi_thread")]
 async fn deploys_under_load_lose_nothing() {
     let faults = (1..=5).map(|number| Fault::Terminate(Duration::from_millis(100 * number))).collect();
-    let report = play(Plan { seed: acceptd_testkit::harness::seed(), mix: MIX, faults, planted: None, drained_within: DRAINED_WITHIN }).await;
+    let report = play(Plan {
+        seed: acceptd_testkit::harness::seed(),
+        mix: MIX,
+        faults,
+        planted: None,
+        drained_within: DRAINED_WITHIN,
+    })
+    .await;
     println!("sigterm: {report}");
     report.assert_kept();
 }
