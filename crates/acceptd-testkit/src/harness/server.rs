@@ -61,6 +61,14 @@ impl Site {
     /// # Errors
     /// When it ended before it was ready.
     pub async fn start(&self, config: &Config, environment: &[(&str, &str)]) -> Result<Server, Ended> {
+        let mut server = self.spawn(config, environment);
+        server.wait_ready().await?;
+        server.ready_after = server.started.elapsed();
+        Ok(server)
+    }
+
+    /// Starts a process and waits for nothing.
+    pub fn spawn(&self, config: &Config, environment: &[(&str, &str)]) -> Server {
         let file = self.folder.path().join("acceptd.toml");
         std::fs::write(&file, config.to_toml(&self.database)).expect("the configuration is written");
         let started = Instant::now();
@@ -70,17 +78,10 @@ impl Site {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().expect("the server's process starts");
         let log = Log::default();
-        let (tell, told) = oneshot::channel();
+        let (tell, listens) = oneshot::channel();
         let read = tokio::spawn(log.clone().read(child.stderr.take().expect("a pipe"), tell));
-        let Ok(address) = tokio::time::timeout(PATIENCE, told).await.expect("the server says where it listens") else {
-            let status = child.wait().await.expect("an exit status");
-            return Err(Ended { status, stderr: log.text() });
-        };
-        assert_eq!(address, self.address(), "it listens where it was told to");
-        let mut server = Server { child, address, log, read, ready_after: Duration::ZERO };
-        server.wait_ready().await?;
-        server.ready_after = started.elapsed();
-        Ok(server)
+        let (address, ready_after) = (self.address(), Duration::ZERO);
+        Server { child, address, log, listens, read, started, ready_after }
     }
 }
 
@@ -113,7 +114,9 @@ pub struct Server {
     child: Child,
     address: SocketAddr,
     log: Log,
+    listens: oneshot::Receiver<SocketAddr>,
     read: tokio::task::JoinHandle<()>,
+    started: Instant,
     /// From its start until it accepted.
     pub ready_after: Duration,
 }
@@ -161,8 +164,14 @@ impl Server {
         kib * 1024
     }
 
+    /// Waits until it says where it listens, and then until it says that it is ready.
     async fn wait_ready(&mut self) -> Result<(), Ended> {
         let deadline = Instant::now() + PATIENCE;
+        let listens = tokio::time::timeout(PATIENCE, &mut self.listens).await;
+        match listens.unwrap_or_else(|_| panic!("it does not listen after {PATIENCE:?}:\n{}", self.log.text())) {
+            Ok(address) => assert_eq!(address, self.address, "it listens where it was told to"),
+            Err(_) => return Err(self.ended(PATIENCE).await.expect("who closes stderr ends")),
+        }
         loop {
             if self.client().get("/readyz").await.is_ok_and(|answer| answer.status == 200) {
                 return Ok(());

@@ -31,6 +31,8 @@ const CLIENTS: usize = 8;
 pub enum Fault {
     /// SIGKILL so long after it was ready.
     Kill(Duration),
+    /// SIGKILL so long after its process was started, ready or not: recovery itself is interrupted.
+    KillStarting(Duration),
     /// An abort at the n-th passage of a crash point.
     Crash(&'static str, u32),
     /// An event whose handling kills the server, again and again until acceptd gives it up.
@@ -169,9 +171,7 @@ impl World {
 
     /// Starts the server on what the last one left. None when it crashed before it was ready, as it was told to.
     async fn start_server(&mut self, crash_at: Option<&str>) -> Option<Server> {
-        let mut environment: Vec<_> = crash_at.map(|point| ("ACCEPTD_CRASH_AT", point)).into_iter().collect();
-        environment.extend(self.planted.map(|bug| ("ACCEPTD_PLANTED", bug)));
-        match self.site.start(&self.config, &environment).await {
+        match self.site.start(&self.config, &self.environment(crash_at)).await {
             Ok(server) => {
                 self.recoveries.push(server.ready_after);
                 Some(server)
@@ -184,12 +184,23 @@ impl World {
         }
     }
 
+    fn environment<'a>(&self, crash_at: Option<&'a str>) -> Vec<(&'static str, &'a str)> {
+        let crash_at = crash_at.map(|point| ("ACCEPTD_CRASH_AT", point));
+        crash_at.into_iter().chain(self.planted.map(|bug| ("ACCEPTD_PLANTED", bug))).collect()
+    }
+
     async fn cycle(&mut self, number: usize, fault: &Fault, load: &Load) {
         self.cycles += 1;
         match fault {
             Fault::Kill(after) => {
                 let server = self.start_server(None).await.expect("it starts when nothing is wrong");
                 // Not a wait for something: when exactly it dies is the fault.
+                tokio::time::sleep(*after).await;
+                self.log(server.kill().await);
+            }
+            Fault::KillStarting(after) => {
+                let server = self.site.spawn(&self.config, &self.environment(None));
+                // As above.
                 tokio::time::sleep(*after).await;
                 self.log(server.kill().await);
             }

@@ -23,11 +23,13 @@ async fn nothing_is_lost_when_the_server_dies() {
     assert!(report.median_recovery() < Duration::from_secs(1), "a killed server accepts again within a second");
 }
 
-/// Every crash point in turn, random kills between them, now and then a deploy and an event that kills who runs it.
+/// Every crash point in turn, random kills between them, now and then one while it starts, a deploy, and an event
+/// that kills whoever runs it.
 fn fault(number: usize, rng: &mut SmallRng) -> Fault {
     match number % 20 {
         19 => Fault::Poison,
         10 => Fault::Terminate(Duration::from_millis(rng.random_range(20..400))),
+        4 | 14 => Fault::KillStarting(Duration::from_millis(rng.random_range(0..80))),
         even if even % 2 == 0 => Fault::Kill(Duration::from_millis(rng.random_range(20..400))),
         _ => Fault::Crash(CRASH_POINTS[number / 2 % CRASH_POINTS.len()], rng.random_range(1..60)),
     }
