@@ -94,16 +94,15 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { cycles, promised, deliveries, reruns, .. } = self;
-        let (p50, max) = (self.median_recovery(), self.recoveries[self.recoveries.len() - 1]);
+        let at = |percent: usize| self.recoveries[(self.recoveries.len() - 1) * percent / 100].as_millis();
+        let (p50, p99, max) = (at(50), at(99), at(100));
         let lost = self.count(&[Promise::NothingLost, Promise::EverythingEnds]);
         let torn = self.count(&[Promise::Whole]);
         let double = self.count(&[Promise::SettledOnce, Promise::NothingInvented, Promise::Fenced]);
         write!(
             f,
             "{cycles} cycles, {promised} accepts promised, {deliveries} deliveries, {reruns} re-runs, accepting again \
-             after p50 {} ms, max {} ms, drained in {} ms: {lost} lost, {torn} torn, {double} double, {} violations",
-            p50.as_millis(),
-            max.as_millis(),
+             after p50 {p50} ms, p99 {p99} ms, max {max} ms, drained in {} ms: {lost} lost, {torn} torn, {double} double, {} violations",
             self.drained_after.as_millis(),
             self.violations.len()
         )

@@ -4,15 +4,21 @@ use std::io::Write as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use acceptd_testkit::harness::config::Config;
+use acceptd_testkit::harness::config::{Config, Consumer};
 use acceptd_testkit::harness::http::{Answer, Client};
 use acceptd_testkit::harness::server::Site;
 use acceptd_testkit::harness::{api, eventually};
+use axum::routing::post;
 use tempfile::TempDir;
+use tokio::sync::Semaphore;
 
 const LIMIT: Duration = Duration::from_secs(20);
+/// Attempts that run while the disk fills.
+const RUNNING: usize = 20;
 
 /// Operations that wait for a consumer: all that counts here is that they are kept.
 fn config() -> Config {
@@ -57,6 +63,53 @@ impl Drop for SmallDisk {
 
 fn mount(arguments: &[&str], at: &Path) -> bool {
     Command::new("mount").args(arguments).arg(at).status().is_ok_and(|status| status.success())
+}
+
+/// A consumer whose attempts all end when the gate is opened, and not before.
+async fn gated(gate: &Arc<Semaphore>, arrived: &Arc<AtomicUsize>) -> Consumer {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (gate, arrived) = (Arc::clone(gate), Arc::clone(arrived));
+    let work = move || {
+        let (gate, arrived) = (Arc::clone(&gate), Arc::clone(&arrived));
+        async move {
+            arrived.fetch_add(1, Ordering::SeqCst);
+            gate.acquire().await.unwrap().forget();
+        }
+    };
+    tokio::spawn(async move { axum::serve(listener, axum::Router::new().route("/gated", post(work))).await });
+    Consumer::new("gated", "gated", address).timeout("1m")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_ends_while_the_disk_is_full_is_stored_when_there_is_space() {
+    let Some(disk) = SmallDisk::mount() else { return };
+    let (gate, arrived) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
+    let config = Config { consumers: vec![gated(&gate, &arrived).await], ..config() };
+    let site = Site::new().database_at(disk.path("acceptd.db"));
+    let server = site.start(&config, &[]).await.unwrap();
+    let mut client = server.client();
+    for _ in 0..RUNNING {
+        assert_eq!(client.post("/v1/events/gated", &[], b"{}").await.unwrap().status, 202);
+    }
+    let all_run = || async { (arrived.load(Ordering::SeqCst) == RUNNING).then_some(()) };
+    eventually("all run", LIMIT, all_run).await;
+    let ballast = disk.fill();
+    while accept(&mut client).await.status == 202 {
+        disk.fill();
+    }
+    gate.add_permits(RUNNING);
+    let all_ended = || async { (gate.available_permits() == 0).then_some(()) };
+    eventually("all have ended for their target", LIMIT, all_ended).await;
+    assert_eq!(accept(&mut client).await.status, 503, "it is still full");
+    std::fs::remove_file(ballast).unwrap();
+    let gated = "/v1/operations?type=gated&status=succeeded&pageSize=200";
+    let all_done = || async {
+        let page = server.client().get(gated).await.unwrap().json();
+        (page["items"].as_array().unwrap().len() == RUNNING).then_some(())
+    };
+    eventually("all ends are stored", LIMIT, all_done).await;
+    assert_eq!(arrived.load(Ordering::SeqCst), RUNNING, "nothing ran twice for it");
 }
 
 async fn accept(client: &mut Client) -> Answer {
