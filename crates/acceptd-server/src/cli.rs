@@ -63,6 +63,22 @@ enum Command {
     Serve(ServerFlags),
     /// Run a server to try things: a file of its own, a free port, and with --demo a story to watch
     Dev(dev::Dev),
+    #[command(flatten)]
+    Client(ClientCommand),
+    /// Measure this machine
+    Bench(crate::bench::BenchArgs),
+    /// Check the configuration, or print what is in effect
+    Config(config::ConfigCommand),
+    /// Print a completion script for a shell
+    Completions(completions::Completions),
+    /// Print what the exit codes mean
+    #[command(hide = true, about = EXIT_CODES, help_template = "{about}\n")]
+    ExitCodes,
+}
+
+/// What asks a server over its API.
+#[derive(Debug, Subcommand)]
+enum ClientCommand {
     /// Send an event
     Send(send::Send),
     /// Follow an operation until it ends
@@ -77,15 +93,6 @@ enum Command {
     Notifications(notifications::Notifications),
     /// List, pause and resume consumers
     Consumers(consumers::Consumers),
-    /// Measure this machine
-    Bench(crate::bench::BenchArgs),
-    /// Check the configuration, or print what is in effect
-    Config(config::ConfigCommand),
-    /// Print a completion script for a shell
-    Completions(completions::Completions),
-    /// Print what the exit codes mean
-    #[command(hide = true, about = EXIT_CODES, help_template = "{about}\n")]
-    ExitCodes,
 }
 
 /// What a server takes.
@@ -160,7 +167,7 @@ async fn run(cli: Cli) -> Result {
         Command::Config(config) => config.run(&console),
         Command::Completions(completions) => completions.run(&mut Cli::command()),
         Command::ExitCodes => console.line(EXIT_CODES).map(|()| Exit::Ok),
-        command => {
+        Command::Client(command) => {
             let client = Client::new(&url)?;
             tokio::select! {
                 ended = run_client(command, &client, &console) => ended,
@@ -170,21 +177,14 @@ async fn run(cli: Cli) -> Result {
     }
 }
 
-async fn run_client(command: Command, client: &Client, console: &Console) -> Result {
+async fn run_client(command: ClientCommand, client: &Client, console: &Console) -> Result {
     match command {
-        Command::Send(send) => send.run(client, console).await,
-        Command::Watch(watch) => watch.run(client, console).await,
-        Command::Why(why) => why.run(client, console).await,
-        Command::Operations(operations) => operations.run(client, console).await,
-        Command::DeadLetters(dead_letters) => dead_letters.run(client, console).await,
-        Command::Notifications(notifications) => notifications.run(client, console).await,
-        Command::Consumers(consumers) => consumers.run(client, console).await,
-        // These were taken before.
-        Command::Serve(_)
-        | Command::Dev(_)
-        | Command::Bench(_)
-        | Command::Config(_)
-        | Command::Completions(_)
-        | Command::ExitCodes => Ok(Exit::Ok),
+        ClientCommand::Send(send) => send.run(client, console).await,
+        ClientCommand::Watch(watch) => watch.run(client, console).await,
+        ClientCommand::Why(why) => why.run(client, console).await,
+        ClientCommand::Operations(operations) => operations.run(client, console).await,
+        ClientCommand::DeadLetters(dead_letters) => dead_letters.run(client, console).await,
+        ClientCommand::Notifications(notifications) => notifications.run(client, console).await,
+        ClientCommand::Consumers(consumers) => consumers.run(client, console).await,
     }
 }

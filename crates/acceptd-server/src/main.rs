@@ -12,6 +12,10 @@ mod metrics;
 mod server;
 mod wiring;
 
+/// Small short-lived allocations are a good part of what a request costs.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     // reqwest is built without a provider of its own: this is the only one in the process.
     if rustls::crypto::ring::default_provider().install_default().is_err() {

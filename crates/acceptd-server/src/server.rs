@@ -63,11 +63,8 @@ impl Server {
         let engine = builder.start().await.map_err(cannot_start)?;
         let router = wiring::router(engine.clone(), config, metrics);
         let stopping = CancellationToken::new();
-        let token = stopping.clone();
-        let http =
-            tokio::spawn(
-                async move { axum::serve(listener, router).with_graceful_shutdown(token.cancelled_owned()).await },
-            );
+        let serving = acceptd_http::serve(listener, router, stopping.clone().cancelled_owned());
+        let http = tokio::spawn(serving);
         Ok(Self { engine, address, grace: config.drain_grace, stopping, http, signals })
     }
 
@@ -89,22 +86,23 @@ impl Server {
                 tracing::info!(signal = name, "stopping");
                 None
             }
-            () = store_lost(&self.engine) => Some("the store can't be written to any more, so the server stops".into()),
+            () = store_lost(&self.engine) => {
+                Some("the store can't be written to any more, so the server stops".to_owned())
+            }
             ended = &mut self.http => Some(match ended {
                 Ok(Err(error)) => format!("the server can't accept connections any more: {error}"),
-                _ => "the server stopped accepting connections".into(),
+                _ => "the server stopped accepting connections".to_owned(),
             }),
         };
         let Self { engine, grace, stopping, http, mut signals, .. } = self;
         let grace = if failed.is_some() { Duration::ZERO } else { grace };
         let stop = tokio::time::timeout(grace + GIVING_BACK, stop(&engine, grace, &stopping, http));
-        tokio::select! {
-            ended = stop => if ended.is_err() {
-                return Err(Failure::error("the server did not stop in time; what was running runs again after a restart"));
-            },
-            _ = signals.next() => {
-                return Err(Failure::new(Exit::Interrupted, "stopped at once; what was running runs again after a restart"));
-            }
+        let interrupted = tokio::select! {
+            ended = stop => ended.err().map(|_| (Exit::Error, "did not stop in time")),
+            _ = signals.next() => Some((Exit::Interrupted, "stopped at once")),
+        };
+        if let Some((exit, how)) = interrupted {
+            return Err(Failure::new(exit, format!("{how}; what was running runs again after a restart")));
         }
         match failed {
             Some(why) => Err(Failure::error(why)),

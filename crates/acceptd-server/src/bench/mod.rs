@@ -1,4 +1,5 @@
-//! `acceptd bench`: measures this machine. Server and load are two processes that share it, as in `docs/performance.md`.
+//! `acceptd bench`: measures this machine. Server and load are two processes that share it, as in
+//! `docs/performance.md`.
 //!
 //! Each scenario starts its own server on a fresh file, so that none profits from the one before.
 
@@ -18,6 +19,9 @@ use clap::{Args, Subcommand};
 
 pub(crate) use server::ServerArgs;
 
+/// The largest backlog that can be asked for.
+const BACKLOG_MAX: u64 = 10_000_000;
+
 /// Measures accepting, draining and latency on this machine.
 #[derive(Debug, Args)]
 pub(crate) struct BenchArgs {
@@ -28,7 +32,7 @@ pub(crate) struct BenchArgs {
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=600), global = true)]
     seconds: u64,
     /// Deliveries in the large backlog.
-    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000), global = true)]
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=BACKLOG_MAX), global = true)]
     backlog: u64,
 }
 

@@ -11,7 +11,8 @@ use crate::process::{Running, Server, acceptd, run};
 fn server() -> (TempDir, Server) {
     let folder = tempfile::tempdir().unwrap();
     let text = "[consumers.alarm]\non = \"alarm.create\"\nnotify = \"inbox\"\n\
-                [consumers.broken]\non = [\"broken.event\"]\nurl = \"http://127.0.0.1:1/\"\nretry = { max_attempts = 1 }\n\
+                [consumers.broken]\non = [\"broken.event\"]\nurl = \"http://127.0.0.1:1/\"\n\
+                retry = { max_attempts = 1 }\n\
                 [events.\"nobody.takes\"]\nowner_required = true\n";
     std::fs::write(folder.path().join("acceptd.toml"), text).unwrap();
     let server = Running::serve(folder.path(), &["serve"]);

@@ -88,7 +88,12 @@ impl Running {
 
     /// Starts a server in a folder, on a free port, and waits until it listens.
     pub(crate) fn serve(folder: &Path, arguments: &[&str]) -> Server {
-        let running = Self::start(acceptd(folder).args(arguments).args(["--listen", "127.0.0.1:0"]));
+        Self::listening(folder, acceptd(folder).args(arguments).args(["--listen", "127.0.0.1:0"]))
+    }
+
+    /// Starts a server by a command of its own, and waits until it listens.
+    pub(crate) fn listening(folder: &Path, command: &mut Command) -> Server {
+        let running = Self::start(command);
         let line = running.line("listening on ");
         let url = line.trim_start_matches("listening on ").to_owned();
         Server { running, url, folder: folder.to_owned() }

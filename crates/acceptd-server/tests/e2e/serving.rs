@@ -2,6 +2,7 @@
 
 use std::io::Read as _;
 use std::net::TcpListener;
+use std::process::Command;
 
 use crate::process::{Running, acceptd, run};
 
@@ -110,4 +111,23 @@ fn logs_can_be_json() {
     let line = server.running.line("stopping");
     let line: serde_json::Value = serde_json::from_str(&line).unwrap();
     assert_eq!((&line["level"], &line["signal"]), (&"INFO".into(), &"SIGINT".into()));
+}
+
+#[test]
+fn a_store_that_fails_to_write_ends_the_server() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "[consumers.alarm]\non = \"alarm.create\"\nnotify = \"inbox\"\n";
+    std::fs::write(folder.path().join("acceptd.toml"), text).unwrap();
+    // Files may grow to some megabytes, and growing further is an error instead of a signal.
+    let mut command = Command::new("sh");
+    let script = "trap '' XFSZ; ulimit -f 4096; exec \"$0\" serve --listen 127.0.0.1:0";
+    command.args(["-c", script, env!("CARGO_BIN_EXE_acceptd")]).current_dir(folder.path());
+    let mut server = Running::listening(folder.path(), &mut command);
+    let data = format!("{{\"text\":\"{}\"}}", "x".repeat(500_000));
+    std::fs::write(folder.path().join("data.json"), data).unwrap();
+    let refused =
+        (0..50).map(|_| server.client(&["send", "alarm.create", "@data.json"])).find(|sent| sent.code != Some(0));
+    refused.unwrap().exits(1);
+    assert_eq!(server.running.wait().code(), Some(1));
+    server.running.line("acceptd: the store can't be written to any more, so the server stops");
 }

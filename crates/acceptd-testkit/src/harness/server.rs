@@ -25,6 +25,7 @@ pub struct Site {
     folder: TempDir,
     database: PathBuf,
     port: u16,
+    under: Vec<String>,
 }
 
 impl Site {
@@ -32,7 +33,13 @@ impl Site {
     pub fn new() -> Self {
         let folder = TempDir::with_prefix("acceptd-fault.").expect("a folder");
         let database = folder.path().join("acceptd.db");
-        Self { folder, database, port: free_port() }
+        Self { folder, database, port: free_port(), under: Vec::new() }
+    }
+
+    /// The same with processes started by this program, which must become them: `strace -D`.
+    #[must_use]
+    pub fn under(self, program: &[&str]) -> Self {
+        Self { under: program.iter().map(ToString::to_string).collect(), ..self }
     }
 
     /// The same with the store's file somewhere else.
@@ -72,8 +79,11 @@ impl Site {
         let file = self.folder.path().join("acceptd.toml");
         std::fs::write(&file, config.to_toml(&self.database)).expect("the configuration is written");
         let started = Instant::now();
-        let mut command = Command::new(binary());
-        command.args(["serve", "--config"]).arg(&file).arg("--listen").arg(self.address().to_string());
+        let server = binary().to_str().expect("a path in UTF-8").to_owned();
+        let words: Vec<_> = self.under.iter().cloned().chain([server]).collect();
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).args(["serve", "--config"]).arg(&file);
+        command.arg("--listen").arg(self.address().to_string());
         command.envs(environment.iter().copied()).current_dir(self.folder.path());
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().expect("the server's process starts");

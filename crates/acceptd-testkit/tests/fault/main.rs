@@ -7,6 +7,7 @@
 mod crash;
 mod disk;
 mod flood;
+mod fsync;
 mod planted;
 mod prune;
 mod sigterm;

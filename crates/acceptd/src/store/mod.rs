@@ -2,7 +2,8 @@
 //!
 //! [`Store`] is made of the verbs of a delivery's life, not of SQL. Each verb is one transaction: all of it is
 //! stored durably before the answer, or none of it. What a verb changes is decided in [`plan`], without IO, so that
-//! every store does the same. Time is an argument. The trait may change until 1.0: implement it only in this repository.
+//! every store does the same. Time is an argument. The trait may change until 1.0: implement it only in this
+//! repository.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -108,7 +109,8 @@ pub trait Store: Send + Sync + 'static {
     /// Shows that a node lives, and tells it which consumers' gates are shut now.
     fn heartbeat(&self, node: NodeId, now: Timestamp) -> Answer<'_, Vec<(String, Closure)>>;
 
-    /// Takes running deliveries from nodes without a heartbeat since `now - lease`, and from targets whose own lease is over.
+    /// Takes running deliveries from nodes without a heartbeat since `now - lease`, and from targets whose own lease
+    /// is over.
     fn rescue(&self, me: NodeId, lease: Duration, now: Timestamp) -> Answer<'_, Vec<Rescued>>;
 
     /// Removes at most `max` operations that ended before `before` and hold no dead letter, with all that belongs to

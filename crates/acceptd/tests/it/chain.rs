@@ -52,7 +52,7 @@ async fn a_chain_runs_to_its_notification() {
 #[tokio::test(start_paused = true)]
 async fn without_an_alarm_the_owner_is_told_automatically() {
     let quiet = async |_: Start| -> Outcome { Done::new() };
-    let engine = on(&memory()).consumer(Consumer::new("quiet", move |event| quiet(event))).start().await.unwrap();
+    let engine = on(&memory()).consumer(Consumer::new("quiet", quiet)).start().await.unwrap();
     let id = accept(&engine, start("m1")).await;
     end(&engine, id).await;
     let inbox = inbox(&engine, "user-42").await;

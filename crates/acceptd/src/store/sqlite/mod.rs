@@ -18,6 +18,7 @@ use crate::{Delivery, Error, ErrorKind, Notification, Result, Timestamp};
 
 mod accept;
 mod book;
+mod checkpoint;
 mod claim;
 mod control;
 mod end;
@@ -35,6 +36,7 @@ mod tests;
 mod writer;
 
 use book::Book;
+use checkpoint::Checkpointer;
 use error::Try;
 use readers::Readers;
 use writer::{Gauges, Kind, Request};
@@ -221,7 +223,7 @@ fn write_until_closed(
     path: &Path,
     lock: File,
     options: &Options,
-    gauges: &Gauges,
+    gauges: &Arc<Gauges>,
     commands: mpsc::Receiver<Box<dyn Request>>,
     opened: &std::sync::mpsc::SyncSender<Result<()>>,
 ) {
@@ -233,7 +235,11 @@ fn write_until_closed(
         Ok(book) => {
             gauges.backlog.store(book.backlog, Relaxed);
             let _ = opened.send(Ok(()));
+            let checkpointer = Checkpointer::start(path.to_path_buf(), Arc::clone(gauges));
             writer::work(&conn, book, gauges, commands, options.batch_max.max(1));
+            if let Some(checkpointer) = checkpointer {
+                checkpointer.stop();
+            }
         }
         Err(cause) => drop(opened.send(Err(error::at_open(path, cause)))),
     }

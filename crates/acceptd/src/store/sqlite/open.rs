@@ -67,6 +67,20 @@ pub(super) fn writer(path: &Path, options: &Options) -> Result<Connection> {
     Ok(conn)
 }
 
+/// Opens the connection that writes the log back into the file.
+pub(super) fn checkpointer(path: &Path) -> Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let open = || {
+        let conn = Connection::open_with_flags(path, flags)?;
+        conn.execute_batch("PRAGMA synchronous = FULL; PRAGMA cache_size = -256;")?;
+        if cfg!(target_os = "macos") {
+            conn.execute_batch("PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON;")?;
+        }
+        Ok(conn)
+    };
+    open().map_err(|cause| error::at_open(path, cause))
+}
+
 /// Opens a reading connection.
 pub(super) fn reader(path: &Path) -> Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;

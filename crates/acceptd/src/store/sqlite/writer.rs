@@ -5,7 +5,7 @@
 //! is rolled back and all of them run again, each behind a savepoint. A full disk fails the whole transaction and
 //! nothing else; any other failure to write ends the writer: what the disk holds is not known then.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
@@ -31,6 +31,8 @@ pub(super) struct Gauges {
     pub(super) backlog: AtomicI64,
     pub(super) broken: AtomicBool,
     pub(super) full: AtomicBool,
+    /// Transactions that wrote something.
+    pub(super) commits: AtomicU64,
 }
 
 /// A command on its way through the writer.
@@ -172,6 +174,7 @@ fn commit(conn: &Connection, book: &mut Book<'_>, gauges: &Gauges, batch: &mut [
             gauges.backlog.store(book.backlog, Relaxed);
             if conn.total_changes() != changes {
                 gauges.full.store(false, Relaxed);
+                gauges.commits.fetch_add(1, Relaxed);
             }
         }
         Err(error) => {
