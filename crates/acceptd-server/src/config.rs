@@ -57,6 +57,7 @@ pub(crate) struct Server {
     pub(crate) sse_clients_max: NonZeroUsize,
     pub(crate) drain_grace: Duration,
     pub(crate) retention: Duration,
+    pub(crate) prune_every: Duration,
     pub(crate) idempotency_retention: Duration,
     pub(crate) lease: Duration,
     pub(crate) target_lease: Duration,

@@ -54,6 +54,7 @@ fn settings(server: &Server) -> Settings {
         lease: server.lease,
         target_lease: server.target_lease,
         retention: server.retention,
+        prune_every: server.prune_every,
         idempotency_retention: server.idempotency_retention,
         ..Settings::default()
     }

@@ -1,8 +1,9 @@
-//! What acceptd is tested with: the conformance suite of the stores and the model they are compared by.
+//! What acceptd is tested with: the conformance suite of the stores, the model they are compared by, the fault harness.
 //!
 //! Everything here runs inside tests, so an expectation that fails panics.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test kit fails by panicking")]
 
 pub mod factory;
+pub mod harness;
 pub mod model;
 pub mod store;

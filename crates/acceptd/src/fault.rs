@@ -16,8 +16,13 @@ pub const CRASH_POINTS: [&str; 8] = [
 ];
 
 /// Every planted bug.
-pub const PLANTED: [&str; 4] =
-    ["answer-before-commit", "settle-without-fence", "emit-outside-transaction", "attempt-counted-after-start"];
+pub const PLANTED: [&str; 5] = [
+    "answer-before-commit",
+    "commit-without-fsync",
+    "settle-without-fence",
+    "emit-outside-transaction",
+    "attempt-counted-after-start",
+];
 
 #[cfg(feature = "faults")]
 mod armed {

@@ -58,6 +58,7 @@ fn read_server(mut section: Section<'_>) -> Server {
         sse_clients_max: section.get("sse_clients_max", http.sse_clients),
         drain_grace: section.get("drain_grace", Duration::from_secs(25)),
         retention: section.get("retention", settings.retention),
+        prune_every: section.get("prune_every", settings.prune_every),
         idempotency_retention: section.get("idempotency_retention", settings.idempotency_retention),
         lease: section.get("lease", settings.lease),
         target_lease: section.get("target_lease", settings.target_lease),
@@ -76,6 +77,9 @@ fn read_server(mut section: Section<'_>) -> Server {
         && (url.query().is_some() || url.fragment().is_some())
     {
         section.wrong("public_url", "it must end with a path, without `?` and `#`");
+    }
+    if server.prune_every < Duration::from_millis(10) {
+        section.wrong("prune_every", "it must be at least 10ms");
     }
     for (key, lease) in [("lease", server.lease), ("target_lease", server.target_lease)] {
         if !(Duration::from_secs(1)..=DAY).contains(&lease) {

@@ -170,6 +170,9 @@ fn configure(conn: &Connection, options: &Options) -> rusqlite::Result<()> {
         cache_kib = options.cache_kib,
         checkpoint_pages = options.checkpoint_pages,
     ))?;
+    if crate::fault::planted("commit-without-fsync") {
+        conn.execute_batch("PRAGMA synchronous = OFF;")?;
+    }
     if cfg!(target_os = "macos") {
         conn.execute_batch("PRAGMA fullfsync = ON; PRAGMA checkpoint_fullfsync = ON;")?;
     }
