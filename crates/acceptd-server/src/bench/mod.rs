@@ -32,7 +32,7 @@ pub(crate) struct BenchArgs {
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=600), global = true)]
     seconds: u64,
     /// Deliveries in the large backlog.
-    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..=BACKLOG_MAX), global = true)]
+    #[arg(long, default_value_t = 1_000_000, value_parser = in_backlog(), global = true)]
     backlog: u64,
 }
 
@@ -51,6 +51,10 @@ enum Scenario {
     /// The server that the others start.
     #[command(hide = true)]
     Server(#[command(flatten)] ServerArgs),
+}
+
+fn in_backlog() -> clap::builder::RangedU64ValueParser {
+    clap::value_parser!(u64).range(1..=BACKLOG_MAX)
 }
 
 /// Runs what was asked for and prints the figures.

@@ -1,6 +1,7 @@
 //! A small HTTP/1.1 client on one kept connection: fast enough to flood, and it hides nothing.
 //!
-//! It never repeats a request by itself: whether a request whose answer was lost is sent again is the caller's decision.
+//! It never repeats a request by itself: whether a request whose answer was lost is sent again is the caller's
+//! decision.
 
 use std::io::{Error, ErrorKind, Result};
 use std::net::SocketAddr;

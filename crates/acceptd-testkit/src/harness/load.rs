@@ -119,8 +119,10 @@ impl Load {
         let quoted = format!("\"{key}\"");
         let mut headers = vec![("idempotency-key", quoted.as_str())];
         headers.extend(owner.as_ref().map(|owner| ("acceptd-owner", owner.as_str())));
-        let event = |id: &String| json!({ "specversion": "1.0", "id": id, "source": "/fault", "type": kind, "data": { "key": key } });
-        let data = json!({ "key": key }).to_string();
+        let payload = json!({ "key": key });
+        let data = payload.to_string();
+        let event =
+            |id: &String| json!({ "specversion": "1.0", "id": id, "source": "/fault", "type": kind, "data": payload });
         match form {
             Form::Typed => client.post(&format!("/v1/events/{kind}"), &headers, data.as_bytes()).await,
             Form::Structured => {

@@ -4,7 +4,8 @@
 //! What everyone saw is kept outside of the server in three [`ledger`]s, and the [`checker`] holds them against the
 //! promises afterwards. [`world`] plays one such run; the tests in `tests/fault` say which faults are in it.
 //!
-//! The same harness must fail when a bug is planted (`acceptd::fault::PLANTED`): a proof that can't fail proves nothing.
+//! The same harness must fail when a bug is planted (`acceptd::fault::PLANTED`): a proof that can't fail proves
+//! nothing.
 
 pub mod api;
 pub mod binary;

@@ -136,7 +136,8 @@ async fn a_full_backlog_refuses_and_says_when_to_come_back() {
     let flood = flood(&server, 20_000).await;
     let (promised, refused) = (flood.promised.len(), flood.refused);
     println!(
-        "flood: {promised} promised, {refused} refused with Retry-After in {:?}, backlog of 2000 at most, status p99 {:?}",
+        "flood: {promised} promised, {refused} refused with Retry-After in {:?}, backlog of 2000 at most, \
+         status p99 {:?}",
         flood.took,
         flood.look_p99()
     );
