@@ -102,8 +102,8 @@ impl fmt::Display for Report {
         write!(
             f,
             "{cycles} cycles, {promised} accepts promised, {deliveries} deliveries, {reruns} re-runs, accepting again \
-             after p50 {p50} ms, p99 {p99} ms, max {max} ms, drained in {} ms: {lost} lost, {torn} torn, {double} double, \
-             {} violations",
+             after p50 {p50} ms, p99 {p99} ms, max {max} ms, drained in {} ms: {lost} lost, {torn} torn, \
+             {double} double, {} violations",
             self.drained_after.as_millis(),
             self.violations.len()
         )
