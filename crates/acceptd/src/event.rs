@@ -146,6 +146,13 @@ pub struct NewEvent {
     pub routes: Vec<Route>,
 }
 
+impl NewEvent {
+    /// What it adds to the backlog: its deliveries, or itself while no consumer takes it.
+    pub fn backlog(&self) -> usize {
+        self.routes.len().max(1)
+    }
+}
+
 /// One consumer that gets an event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Route {

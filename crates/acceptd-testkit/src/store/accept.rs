@@ -159,6 +159,16 @@ pub async fn the_backlog_is_what_waits_or_runs(store: Arc<dyn Store>) {
     accept("a").deliver_to("c").backlog_max(1).to(&*store).await;
 }
 
+/// A root event that no consumer takes counts as one, until it is routed or canceled.
+pub async fn an_unrouted_event_counts_for_the_backlog(store: Arc<dyn Store>) {
+    let waits = accept("a").backlog_max(1).to(&*store).await;
+    assert_eq!(accept("a").backlog_max(1).refused_by(&*store).await, ErrorKind::Overloaded);
+    store.cancel(waits.operation.id, at(2)).await.unwrap();
+    assert_eq!(store.health().backlog, 0);
+    accept("a").backlog_max(1).to(&*store).await;
+    assert_eq!(store.health().backlog, 1);
+}
+
 /// A replay is answered even when the backlog is full.
 pub async fn a_replay_is_answered_with_a_full_backlog(store: Arc<dyn Store>) {
     let id = accept("a").id("1").key("u", "k", 1).deliver_to("c").id_from(&*store).await;

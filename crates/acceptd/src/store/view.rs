@@ -177,7 +177,7 @@ pub struct ConsumerView {
 /// Whether storing works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Health {
-    /// Deliveries that wait or run.
+    /// Deliveries that wait or run, and root events that no consumer takes yet.
     pub backlog: u64,
     /// False after a failure that the store can't recover from by itself.
     pub writable: bool,

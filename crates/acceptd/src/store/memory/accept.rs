@@ -76,12 +76,12 @@ impl Tables {
     }
 
     fn check_backlog(&self, accept: &Accept) -> Result<()> {
-        let new: usize = accept.events.iter().map(|event| event.routes.len()).sum();
-        let after = (self.live.len() + new) as u64;
+        let new: usize = accept.events.iter().map(NewEvent::backlog).sum();
+        let after = (self.live.len() + self.unrouted.len() + new) as u64;
         if after <= accept.backlog_max {
             return Ok(());
         }
-        let message = format!("{after} deliveries would wait, and the most is {}", accept.backlog_max);
+        let message = format!("{after} deliveries and events would wait, and the most is {}", accept.backlog_max);
         Err(Error::new(ErrorKind::Overloaded, message))
     }
 

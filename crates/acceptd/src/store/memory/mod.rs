@@ -265,6 +265,8 @@ impl Store for MemoryStore {
     }
 
     fn health(&self) -> Health {
-        Health { backlog: self.lock().live.len() as u64, writable: true, full: false }
+        let tables = self.lock();
+        let backlog = (tables.live.len() + tables.unrouted.len()) as u64;
+        Health { backlog, writable: true, full: false }
     }
 }

@@ -97,12 +97,12 @@ fn split_known<'a>(book: &Book<'_>, events: &'a [NewEvent]) -> Try<(Vec<&'a NewE
 }
 
 fn check_backlog(book: &Book<'_>, accept: &Accept) -> Try<()> {
-    let new: usize = accept.events.iter().map(|event| event.routes.len()).sum();
+    let new: usize = accept.events.iter().map(NewEvent::backlog).sum();
     let after = u64::try_from(book.backlog).unwrap_or_default() + new as u64;
     if after <= accept.backlog_max {
         return Ok(());
     }
-    let message = format!("{after} deliveries would wait, and the most is {}", accept.backlog_max);
+    let message = format!("{after} deliveries and events would wait, and the most is {}", accept.backlog_max);
     Err(Error::new(ErrorKind::Overloaded, message).into())
 }
 

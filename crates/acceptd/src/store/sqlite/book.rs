@@ -98,7 +98,8 @@ impl<'c> Book<'c> {
         )?;
         let backlog = conn.query_row(
             "SELECT (SELECT count(*) FROM deliveries INDEXED BY deliveries_ready WHERE state = 0) + \
-             (SELECT count(*) FROM deliveries INDEXED BY deliveries_running WHERE state = 1)",
+             (SELECT count(*) FROM deliveries INDEXED BY deliveries_running WHERE state = 1) + \
+             (SELECT count(*) FROM events INDEXED BY events_unrouted WHERE unrouted IS NOT NULL)",
             [],
             |row| row.get(0),
         )?;
@@ -215,6 +216,7 @@ impl<'c> Book<'c> {
             draft.data.as_ref().map(|data| &data.content_type),
             draft.data.as_ref().map(|data| &data.bytes[..]),
         ])?;
+        self.backlog += i64::from(unrouted.is_some());
         Ok(())
     }
 

@@ -7,15 +7,21 @@ use rusqlite::{CachedStatement, OptionalExtension as _, params};
 
 use super::book::Book;
 use super::error::Try;
+use super::query;
 use super::row::{self, delivery_columns};
 use crate::delivery::{Action, transition};
 use crate::store::{Claim, plan};
-use crate::{Delivery, Timestamp};
+use crate::{Delivery, StoredEvent, Timestamp};
 
-/// What a claim gives, before the events have been read.
+/// Few events are read by the writer at once, which is sooner; many by a reader, so that the writer can go on.
+const FEW: usize = 8;
+
+/// What a claim gives.
 #[derive(Debug, Default)]
 pub(super) struct Taken {
     pub(super) deliveries: Vec<(Delivery, Option<String>)>,
+    /// Their events, when they are few; empty when they are still to be read.
+    pub(super) events: Vec<StoredEvent>,
     pub(super) next_due: Option<Timestamp>,
     pub(super) paused: Option<Option<Timestamp>>,
 }
@@ -58,6 +64,10 @@ pub(super) fn claim(book: &mut Book<'_>, claim: &Claim) -> Try<Taken> {
         }
         let next = next_due.query_row([consumer, priority, now], |row| row::instant(row, 0)).optional()?;
         taken.next_due = taken.next_due.into_iter().chain(next).min();
+    }
+    if taken.deliveries.len() <= FEW {
+        let keys: Vec<_> = taken.deliveries.iter().map(|(delivery, _)| delivery.event).collect();
+        taken.events = query::events(conn, &keys)?;
     }
     Ok(taken)
 }

@@ -107,6 +107,7 @@ pub(super) fn route_waiting(book: &mut Book<'_>, register: &Register) -> Try<usi
             deliveries.iter().try_for_each(|delivery| book.add_delivery(delivery, true))?;
             let sql = "UPDATE events SET unrouted = NULL WHERE ordinal = ?1";
             book.conn.prepare_cached(sql)?.execute([key.ordinal()])?;
+            book.backlog -= 1;
             routed += 1;
         }
         if routed >= SLICE {

@@ -19,6 +19,7 @@ pub(super) fn cancel(book: &mut Book<'_>, id: OperationId, now: Timestamp) -> Tr
     let mut notified = act_on(book, &live, &Action::Cancel, now)?;
     let operation = book.operation(id)?;
     if operation.unrouted > 0 {
+        book.backlog -= i64::from(operation.unrouted);
         let (operation, notifications) = plan::abandon(operation, now, &mut book.ids);
         book.change_operation(operation)?;
         for notification in &notifications {

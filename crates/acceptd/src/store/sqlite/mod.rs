@@ -158,22 +158,21 @@ impl SqliteStore {
             release(taken.deliveries.into_iter().map(|(delivery, _)| delivery).collect(), at)
         };
         let taken = self.write_or_undo(Kind::Claim, move |book| claim::claim(book, &claim), Some(undo)).await?;
-        let claim::Taken { deliveries, next_due, paused } = taken;
-        if deliveries.is_empty() {
-            return Ok(Claims { claimed: Vec::new(), next_due, paused });
-        }
-        let keys: Vec<_> = deliveries.iter().map(|(delivery, _)| delivery.event).collect();
-        let events = match self.0.readers.read(move |conn| query::events(conn, &keys)).await {
-            Ok(events) => events,
-            Err(error) => {
-                let unread = deliveries.into_iter().map(|(delivery, _)| delivery).collect();
-                if let Some(commands) = &self.0.commands {
-                    // When this fails, too, the deliveries are rescued like those of a node that went away.
-                    let _ = commands.send(release(unread, now)).await;
+        let claim::Taken { deliveries, mut events, next_due, paused } = taken;
+        if events.len() < deliveries.len() {
+            let keys: Vec<_> = deliveries.iter().map(|(delivery, _)| delivery.event).collect();
+            events = match self.0.readers.read(move |conn| query::events(conn, &keys)).await {
+                Ok(events) => events,
+                Err(error) => {
+                    let unread = deliveries.into_iter().map(|(delivery, _)| delivery).collect();
+                    if let Some(commands) = &self.0.commands {
+                        // When this fails, too, the deliveries are rescued like those of a node that went away.
+                        let _ = commands.send(release(unread, now)).await;
+                    }
+                    return Err(error);
                 }
-                return Err(error);
-            }
-        };
+            };
+        }
         let claimed = deliveries.into_iter().zip(events);
         let claimed = claimed.map(|((delivery, owner), event)| Claimed { delivery, event, owner }).collect();
         Ok(Claims { claimed, next_due, paused })
