@@ -34,7 +34,7 @@ macro_rules! store_suite {
             the_same_event_twice_in_a_batch_counts_once
             a_full_backlog_refuses_all_or_nothing
             the_backlog_is_what_waits_or_runs
-            a_replay_is_answered_with_a_full_backlog,
+            a_replay_is_answered_with_a_full_backlog
             an_unrouted_event_counts_for_the_backlog
             an_event_that_nobody_takes_waits
         }
