@@ -38,7 +38,10 @@ impl Watch {
             holds(self.ended.contains(gone), "only ended operations are removed")?;
         }
         self.operations = seen;
-        let live = picture.operations.iter().map(|one| one.live.len() as u64).sum::<u64>();
+        let mut live = 0;
+        for operation in &picture.operations {
+            live += operation.live.len() as u64 + u64::from(operation.chain.operation.unrouted);
+        }
         holds(picture.health.backlog == live, "the backlog is what waits or runs")?;
         let dead = picture.operations.iter().flat_map(|one| &one.chain.deliveries);
         let dead = dead.filter(|delivery| delivery.state == State::Dead).count();

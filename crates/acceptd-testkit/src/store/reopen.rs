@@ -27,7 +27,7 @@ pub async fn what_was_accepted_is_there_again(place: &dyn Reopen) {
     let store = place.open();
     assert_eq!(store.chain(id).await.unwrap(), before.0);
     assert_eq!(store.operations(Default::default(), ALL).await.unwrap(), before.1);
-    assert_eq!((store.health().backlog, claim(&*store, "c", at(8)).await.next_due), (2, Some(at(9))));
+    assert_eq!((store.health().backlog, claim(&*store, "c", at(8)).await.next_due), (3, Some(at(9))));
     assert_eq!(serve(&*store, 1, &["nobody"], at(1)).await.routed, 1);
     assert_eq!(run(&*store, "nobody", done(), at(1)).await.delivery.operation, waiting);
 }
