@@ -6,7 +6,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DeliveryId, EventKey, Failure, NodeId, OperationId, ProgressReport, Timestamp, Weight};
+use crate::{DeliveryId, EventKey, Failure, NodeId, Operation, OperationId, ProgressReport, Route, Timestamp, Weight};
 
 /// Where a delivery stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -79,6 +79,37 @@ pub struct Delivery {
     pub throttled_since: Option<Timestamp>,
     /// What its handler last reported.
     pub progress: Option<ProgressReport>,
+}
+
+impl Delivery {
+    /// A delivery that waits since `now` for its due time and its first attempt.
+    pub fn new(
+        id: DeliveryId,
+        operation: &Operation,
+        event: EventKey,
+        route: &Route,
+        (due, now): (Timestamp, Timestamp),
+    ) -> Self {
+        Self {
+            id,
+            operation: operation.id,
+            event,
+            consumer: route.consumer.clone(),
+            weight: route.weight,
+            priority: operation.priority,
+            state: State::Waiting,
+            attempts: 0,
+            max_attempts: 0,
+            fence: 0,
+            since: now,
+            due,
+            waiting_since: now,
+            node: None,
+            lease: None,
+            throttled_since: None,
+            progress: None,
+        }
+    }
 }
 
 /// What can happen to a delivery.

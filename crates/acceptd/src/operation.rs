@@ -128,6 +128,26 @@ pub struct Operation {
 }
 
 impl Operation {
+    /// An operation without deliveries, accepted at `now`.
+    pub fn new(id: OperationId, kind: String, owner: Option<String>, priority: i8, now: Timestamp) -> Self {
+        Self {
+            id,
+            kind,
+            owner,
+            priority,
+            created: now,
+            started: None,
+            updated: now,
+            ended: None,
+            tracked: Tally::default(),
+            untracked: Tally::default(),
+            unrouted: 0,
+            inbox_live: 0,
+            told: false,
+            failure: None,
+        }
+    }
+
     /// The status that follows from the tally; `any_running` says whether an attempt is going on.
     pub fn status(&self, any_running: bool) -> Status {
         match self.ended {
@@ -220,22 +240,7 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_millis(5);
 
     fn operation(deliveries: &[(Weight, State)]) -> Operation {
-        let mut operation = Operation {
-            id: uuid::Uuid::nil().into(),
-            kind: "a".into(),
-            owner: Some("user".into()),
-            priority: 0,
-            created: NOW,
-            started: None,
-            updated: NOW,
-            ended: None,
-            tracked: Tally::default(),
-            untracked: Tally::default(),
-            unrouted: 0,
-            inbox_live: 0,
-            told: false,
-            failure: None,
-        };
+        let mut operation = Operation::new(uuid::Uuid::nil().into(), "a".into(), Some("user".into()), 0, NOW);
         for (weight, state) in deliveries {
             operation.add(*weight);
             operation.moved(*weight, State::Waiting, *state, NOW);

@@ -6,24 +6,15 @@ const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 const LATER: Timestamp = Timestamp::from_millis(2_000_000);
 
 fn delivery(state: State) -> Delivery {
+    let operation = Operation::new(Uuid::nil().into(), "a".into(), None, 0, NOW);
+    let route = Route { consumer: "c".into(), weight: Weight::Tracked };
+    let has_started = state != State::Waiting;
     Delivery {
-        id: Uuid::nil().into(),
-        operation: Uuid::nil().into(),
-        event: Uuid::nil().into(),
-        consumer: "c".into(),
-        weight: Weight::Tracked,
-        priority: 0,
         state,
-        attempts: u32::from(state != State::Waiting),
+        attempts: u32::from(has_started),
         max_attempts: 3,
-        fence: u64::from(state != State::Waiting),
-        since: NOW,
-        due: NOW,
-        waiting_since: NOW,
-        node: None,
-        lease: None,
-        throttled_since: None,
-        progress: None,
+        fence: u64::from(has_started),
+        ..Delivery::new(Uuid::nil().into(), &operation, Uuid::nil().into(), &route, (NOW, NOW))
     }
 }
 

@@ -129,32 +129,16 @@ fn capacity_sentence(name: &str, position: Option<usize>, standing: &Standing<'_
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Weight;
-    use crate::delivery::State;
+    use crate::{Operation, Route, Weight};
 
     const NOW: Timestamp = Timestamp::from_millis(1_763_866_800_000);
 
     fn delivery() -> Delivery {
         let nil = uuid::Uuid::nil();
-        Delivery {
-            id: nil.into(),
-            operation: nil.into(),
-            event: nil.into(),
-            consumer: "start-ec2".into(),
-            weight: Weight::Tracked,
-            priority: 0,
-            state: State::Waiting,
-            attempts: 0,
-            max_attempts: 8,
-            fence: 0,
-            since: NOW,
-            due: NOW,
-            waiting_since: NOW,
-            node: None,
-            lease: None,
-            throttled_since: None,
-            progress: None,
-        }
+        let operation = Operation::new(nil.into(), "ec2.start".into(), None, 0, NOW);
+        let route = Route { consumer: "start-ec2".into(), weight: Weight::Tracked };
+        let delivery = Delivery::new(nil.into(), &operation, nil.into(), &route, (NOW, NOW));
+        Delivery { max_attempts: 8, ..delivery }
     }
 
     fn standing(closure: Option<&Closure>) -> Standing<'_> {

@@ -4,7 +4,9 @@ use crate::delivery::State;
 use crate::engine::Engine;
 use crate::engine::gate::{self, Standing, WaitingOn};
 use crate::store::OperationView;
-use crate::{Delivery, Failure, Gate, Operation, OperationId, ProgressReport, Result, Status, Timestamp};
+use crate::{
+    Delivery, Failure, Gate, Operation, OperationId, ProgressReport, Result, Route, Status, Timestamp, Weight,
+};
 
 /// An operation with everything its caller may want to know now.
 #[derive(Debug, Clone)]
@@ -63,7 +65,12 @@ impl Engine {
     pub(crate) fn new_monitor(&self, view: OperationView, woken: &[String], due: Timestamp) -> Monitor {
         let (mut monitor, _) = self.summarize(view);
         let operation = &monitor.operation;
-        let explain = |name: &String| self.explain_delivery(&waiting_delivery(operation, name, due), 1, None);
+        let nil = uuid::Uuid::nil();
+        let explain = |name: &String| {
+            let route = Route { consumer: name.clone(), weight: Weight::Tracked };
+            let times = (due, operation.created);
+            self.explain_delivery(&Delivery::new(nil.into(), operation, nil.into(), &route, times), 1, None)
+        };
         let waits: Vec<_> = woken.iter().map(explain).collect();
         monitor.waiting_on.extend(waits);
         monitor
@@ -129,26 +136,4 @@ fn percent(operation: &Operation, status: Status, live: &[Delivery]) -> u8 {
     let parts: f64 = live.iter().filter_map(|delivery| delivery.progress.as_ref()).map(part).sum();
     // The last percent belongs to the end itself.
     (((ended + parts) / f64::from(tally.total) * 100.0).floor() as u8).min(99)
-}
-
-fn waiting_delivery(operation: &Operation, consumer: &str, due: Timestamp) -> Delivery {
-    Delivery {
-        id: uuid::Uuid::nil().into(),
-        operation: operation.id,
-        event: uuid::Uuid::nil().into(),
-        consumer: consumer.to_owned(),
-        weight: crate::Weight::Tracked,
-        priority: operation.priority,
-        state: State::Waiting,
-        attempts: 0,
-        max_attempts: 0,
-        fence: 0,
-        since: operation.created,
-        due,
-        waiting_since: operation.created,
-        node: None,
-        lease: None,
-        throttled_since: None,
-        progress: None,
-    }
 }

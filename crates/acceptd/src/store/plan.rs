@@ -2,7 +2,7 @@
 
 use crate::delivery::{self, Action, Attempt, Refusal, State};
 use crate::notification::ending_notice;
-use crate::operation::{Operation, Tally};
+use crate::operation::Operation;
 use crate::store::{Accept, Settle, Verdict};
 use crate::{
     Data, Delivery, Error, ErrorKind, EventKey, Failure, Ids, NewEvent, Notice, Notification, Route, StoredEvent,
@@ -44,22 +44,8 @@ pub struct Change {
 /// Plans an accept of events that are all new.
 pub fn accept(accept: &Accept, ids: &mut Ids) -> NewOperation {
     let now = accept.now;
-    let mut operation = Operation {
-        id: ids.next(now),
-        kind: accept.events.first().map(|event| event.draft.kind.to_string()).unwrap_or_default(),
-        owner: accept.owner.clone(),
-        priority: accept.priority,
-        created: now,
-        started: None,
-        updated: now,
-        ended: None,
-        tracked: Tally::default(),
-        untracked: Tally::default(),
-        unrouted: 0,
-        inbox_live: 0,
-        told: false,
-        failure: None,
-    };
+    let kind = accept.events.first().map(|event| event.draft.kind.to_string()).unwrap_or_default();
+    let mut operation = Operation::new(ids.next(now), kind, accept.owner.clone(), accept.priority, now);
     let mut events = Vec::with_capacity(accept.events.len());
     let mut deliveries = Vec::with_capacity(accept.events.len());
     for new in &accept.events {
@@ -71,36 +57,18 @@ pub fn accept(accept: &Accept, ids: &mut Ids) -> NewOperation {
     NewOperation { operation, events, deliveries }
 }
 
-/// Plans the deliveries of one event that just found its consumers.
+/// Plans the deliveries of one event that just found its consumers; `times` are when they are due, and now.
 pub fn route(
     event: &EventKey,
     routes: &[Route],
     operation: &mut Operation,
-    (due, now): (Timestamp, Timestamp),
+    times: (Timestamp, Timestamp),
     ids: &mut Ids,
     into: &mut Vec<Delivery>,
 ) {
     for route in routes {
         operation.add(route.weight);
-        into.push(Delivery {
-            id: ids.next(now),
-            operation: operation.id,
-            event: *event,
-            consumer: route.consumer.clone(),
-            weight: route.weight,
-            priority: operation.priority,
-            state: State::Waiting,
-            attempts: 0,
-            max_attempts: 0,
-            fence: 0,
-            since: now,
-            due,
-            waiting_since: now,
-            node: None,
-            lease: None,
-            throttled_since: None,
-            progress: None,
-        });
+        into.push(Delivery::new(ids.next(times.1), operation, *event, route, times));
     }
 }
 
