@@ -157,7 +157,6 @@ async fn accept(call: &Call, headers: &AcceptHeaders<'_>, body: Bytes, mut draft
         drafts.iter_mut().for_each(|draft| keep_trace(draft, trace));
     }
     let submission = headers.submission(engine, || idempotency::fingerprint(&call.parts, &body))?;
-    let is_scheduled = submission.due.is_some();
     let accepted = engine.accept(Submission { events: drafts, ..submission }).await?;
     let preferences = match headers.has_prefer {
         true => Preferences::of(&call.parts.headers, call.app.settings.wait_max),
@@ -165,8 +164,6 @@ async fn accept(call: &Call, headers: &AcceptHeaders<'_>, body: Bytes, mut draft
     };
     let monitor = match preferences.wait() {
         Some(wait) => engine.wait_for_end(accepted.operation.id, wait).await?,
-        // Only the store knows when a scheduled operation is due.
-        None if is_scheduled => engine.monitor(accepted.operation.id).await?,
         None => engine.monitor_accepted(&accepted).await?,
     };
     respond(call, &accepted, &monitor, &preferences).await

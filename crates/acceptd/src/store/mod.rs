@@ -44,7 +44,8 @@ pub trait Store: Send + Sync + 'static {
     /// under the same idempotency key or event ids.
     ///
     /// # Errors
-    /// `KeyReused`, `Overloaded` (the backlog would pass `backlog_max`, see [`NewEvent::backlog`]), `StorageFull`.
+    /// `KeyReused`, `Overloaded` (the backlog would pass `backlog_max`, see [`crate::NewEvent::backlog`]),
+    /// `StorageFull`.
     fn accept(&self, accept: Accept) -> Answer<'_, Accepted>;
 
     /// Hands out waiting deliveries of one consumer that are due: highest priority first, then the earliest due.
