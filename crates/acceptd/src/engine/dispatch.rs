@@ -4,7 +4,7 @@
 //! grow into batches under load by themselves. Wake-ups are hints: the loop also looks by itself every few seconds.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -24,12 +24,14 @@ const STORE_BACKOFF: Duration = Duration::from_millis(200);
 pub(crate) struct Dispatcher {
     consumer: Consumer,
     running: AtomicUsize,
+    /// Whether the last claim found the gate shut: new work is no reason to look again then.
+    paused: AtomicBool,
     wake: Notify,
 }
 
 impl Dispatcher {
     pub(crate) fn new(consumer: Consumer) -> Self {
-        Self { consumer, running: AtomicUsize::new(0), wake: Notify::new() }
+        Self { consumer, running: AtomicUsize::new(0), paused: AtomicBool::new(false), wake: Notify::new() }
     }
 
     pub(crate) fn consumer(&self) -> &Consumer {
@@ -41,9 +43,18 @@ impl Dispatcher {
         self.running.load(Ordering::Acquire)
     }
 
-    /// Looks for work soon.
+    /// Looks for work soon, unless the gate is shut.
     pub(crate) fn wake(&self) {
-        self.wake.notify_one();
+        if !self.paused.load(Ordering::Acquire) {
+            self.wake.notify_one();
+        }
+    }
+
+    /// The gate is open, as far as the node knows: looks for work soon if it was shut before.
+    pub(crate) fn open(&self) {
+        if self.paused.swap(false, Ordering::AcqRel) {
+            self.wake.notify_one();
+        }
     }
 
     /// An attempt of this consumer ended: its slot is free.
@@ -71,7 +82,10 @@ impl Dispatcher {
             let max = free.min(CLAIM_MAX);
             let pause = match self.claim(engine, max).await {
                 Ok((count, _)) if count == max => continue,
-                Ok((_, claims)) => self.idle_time(engine, &claims),
+                Ok((_, claims)) => {
+                    self.paused.store(claims.paused.is_some(), Ordering::Release);
+                    self.idle_time(engine, &claims)
+                }
                 Err(error) => {
                     tracing::warn!(consumer = self.consumer.name, %error, "claiming failed");
                     STORE_BACKOFF

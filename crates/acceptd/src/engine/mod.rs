@@ -143,7 +143,10 @@ impl Engine {
     /// Shows that this node lives and learns which gates are shut; explanations go by that.
     pub(crate) async fn heartbeat(&self) -> Result<()> {
         let closures = self.0.store.heartbeat(self.0.node, self.now()).await?;
-        *self.0.closures.write().unwrap_or_else(PoisonError::into_inner) = closures.into_iter().collect();
+        let closures: HashMap<_, _> = closures.into_iter().collect();
+        let open = self.0.dispatchers.iter().filter(|(name, _)| !closures.contains_key(*name));
+        open.for_each(|(_, dispatcher)| dispatcher.open());
+        *self.0.closures.write().unwrap_or_else(PoisonError::into_inner) = closures;
         Ok(())
     }
 
