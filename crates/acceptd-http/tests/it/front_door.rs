@@ -69,14 +69,14 @@ async fn addresses_follow_the_settings() {
 #[tokio::test]
 async fn nested_into_another_application() {
     let mut api =
-        Api::with(HttpSettings { mounted_at: "/work".into(), ..HttpSettings::default() }, Settings::default()).await;
-    api.router = axum::Router::new().nest("/work", api.router.clone());
-    let reply = api.post("/work/v1/events/lonely.event", &[], "").await;
+        Api::with(HttpSettings { mounted_at: "/mounted".into(), ..HttpSettings::default() }, Settings::default()).await;
+    api.router = axum::Router::new().nest("/mounted", api.router.clone());
+    let reply = api.post("/mounted/v1/events/lonely.event", &[], "").await;
     let id = reply.id();
-    assert_eq!(reply.header("content-location"), format!("/work/v1/operations/{id}"));
-    assert_eq!(reply.header("operation-location"), format!("http://api.test:8202/work/v1/operations/{id}"));
+    assert_eq!(reply.header("content-location"), format!("/mounted/v1/operations/{id}"));
+    assert_eq!(reply.header("operation-location"), format!("http://api.test:8202/mounted/v1/operations/{id}"));
     assert_eq!(api.get(reply.header("content-location")).await.status, 200);
-    api.get("/work/nothing").await.is_problem(404, "no-such-route");
+    api.get("/mounted/nothing").await.is_problem(404, "no-such-route");
 }
 
 #[tokio::test]
