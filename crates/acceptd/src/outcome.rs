@@ -68,11 +68,6 @@ impl Level {
             Self::Error => "error",
         }
     }
-
-    /// The level of a word; None for another word.
-    pub fn parse(word: &str) -> Option<Self> {
-        [Self::Info, Self::Success, Self::Warning, Self::Error].into_iter().find(|level| level.as_str() == word)
-    }
 }
 
 /// A message for an owner, before it is stored as a notification.

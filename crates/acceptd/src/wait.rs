@@ -18,18 +18,6 @@ pub enum Gate {
     NoConsumer,
 }
 
-impl Gate {
-    /// The word used in JSON.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::DueTime => "due-time",
-            Self::Pause => "pause",
-            Self::Capacity => "capacity",
-            Self::NoConsumer => "no-consumer",
-        }
-    }
-}
-
 /// A time during which a consumer's gate was shut for all its deliveries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Closure {

@@ -210,7 +210,7 @@ pub struct NotificationQuery {
     pub page: Page,
 }
 
-/// An emitted or root event as a draft with nothing routed: ends at once when emitted.
+/// An event that no consumer takes: a root one waits for a consumer, an emitted one ends at once.
 impl From<Draft> for NewEvent {
     fn from(draft: Draft) -> Self {
         Self { draft, routes: Vec::new() }

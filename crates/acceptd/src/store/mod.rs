@@ -104,14 +104,15 @@ pub trait Store: Send + Sync + 'static {
     fn resume(&self, consumer: String, now: Timestamp) -> Answer<'_, bool>;
 
     /// Enters a node with the consumers it serves, routes root events that waited for one of them, and notes for how
-    /// long each consumer was not served.
+    /// long each consumer was not served. A store may do so in several transactions: what is left over is done by the
+    /// next call.
     fn register(&self, register: Register) -> Answer<'_, Registered>;
 
     /// Shows that a node lives, and tells it which consumers' gates are shut now.
     fn heartbeat(&self, node: NodeId, now: Timestamp) -> Answer<'_, Vec<(String, Closure)>>;
 
     /// Takes running deliveries from nodes without a heartbeat since `now - lease`, and from targets whose own lease
-    /// is over.
+    /// is over. A store may do so in several transactions, each delivery whole.
     fn rescue(&self, me: NodeId, lease: Duration, now: Timestamp) -> Answer<'_, Vec<Rescued>>;
 
     /// Removes at most `max` operations that ended before `before` and hold no dead letter, with all that belongs to
