@@ -6,6 +6,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::limit::Lane;
+use crate::wait::Held;
 use crate::{DeliveryId, EventKey, Failure, NodeId, Operation, OperationId, ProgressReport, Route, Timestamp, Weight};
 
 /// Where a delivery stands.
@@ -55,6 +57,8 @@ pub struct Delivery {
     pub consumer: String,
     /// How it counts for the operation's end.
     pub weight: Weight,
+    /// Where it stands before its consumer's limits.
+    pub lane: Lane,
     /// From -100 to 100; higher is claimed first.
     pub priority: i8,
     /// Where it stands.
@@ -75,6 +79,11 @@ pub struct Delivery {
     pub node: Option<NodeId>,
     /// Its own lease, when the target answered 202: until then the target must call.
     pub lease: Option<Timestamp>,
+    /// Until when its target may be working on it, also when nobody hears of the attempt any more: so long its slots
+    /// stay held. None where the target ends with the node, and where no slot is held.
+    pub deadline: Option<Timestamp>,
+    /// Which limit held it before the attempt that is running.
+    pub held_by: Option<Held>,
     /// Since when its target has been throttling it without a break.
     pub throttled_since: Option<Timestamp>,
     /// What its handler last reported.
@@ -96,6 +105,7 @@ impl Delivery {
             event,
             consumer: route.consumer.clone(),
             weight: route.weight,
+            lane: route.lane.clone(),
             priority: operation.priority,
             state: State::Waiting,
             attempts: 0,
@@ -106,6 +116,8 @@ impl Delivery {
             waiting_since: now,
             node: None,
             lease: None,
+            deadline: None,
+            held_by: None,
             throttled_since: None,
             progress: None,
         }
@@ -121,6 +133,10 @@ pub enum Action {
         node: NodeId,
         /// The consumer's present limit of attempts.
         max_attempts: u32,
+        /// Until when its target may be working on it, whatever happens to the node.
+        deadline: Option<Timestamp>,
+        /// Which limit held it until now.
+        held_by: Option<Held>,
     },
     /// The attempt ended.
     Settle {
@@ -157,6 +173,8 @@ pub enum Verdict {
         due: Timestamp,
         /// What went wrong.
         failure: Failure,
+        /// Whether the target may still be working on it.
+        unfinished: bool,
     },
     /// Come back at `due`; the attempt does not count.
     Snooze {
@@ -170,8 +188,11 @@ pub enum Verdict {
         /// What the target said.
         failure: Failure,
     },
-    /// The node stops; the attempt does not count and nothing is wrong.
-    Release,
+    /// It was given back; the attempt does not count and nothing is wrong.
+    Release {
+        /// Whether the target may still be working on it.
+        unfinished: bool,
+    },
     /// Never again.
     GiveUp {
         /// Why.
@@ -216,6 +237,8 @@ pub struct Attempt {
     pub waiting_since: Timestamp,
     /// Until when it waited for its due time.
     pub due: Timestamp,
+    /// Which limit held it before.
+    pub held_by: Option<Held>,
     /// When it was claimed.
     pub started: Timestamp,
     /// When it ended.
@@ -260,7 +283,10 @@ pub fn transition(
     now: Timestamp,
 ) -> Result<(Delivery, Option<Attempt>), Refusal> {
     match action {
-        Action::Claim { node, max_attempts } => claim(delivery, *node, *max_attempts, now).map(|next| (next, None)),
+        Action::Claim { node, max_attempts, deadline, held_by } => {
+            let next = claim(delivery, *node, *max_attempts, now)?;
+            Ok((Delivery { deadline: *deadline, held_by: held_by.clone(), ..next }, None))
+        }
         Action::Settle { fence, verdict } => {
             check_fence(delivery, *fence)?;
             let (next, attempt) = settle(delivery, verdict, now);
@@ -268,7 +294,9 @@ pub fn transition(
         }
         Action::Extend { fence, lease } => {
             check_fence(delivery, *fence)?;
-            Ok((Delivery { lease: Some(*lease), node: None, ..delivery.clone() }, None))
+            // From here on it is the lease that says how long its target works on it.
+            let deadline = delivery.deadline.map(|_| *lease);
+            Ok((Delivery { lease: Some(*lease), node: None, deadline, ..delivery.clone() }, None))
         }
         Action::Rescue => rescue(delivery, now),
         Action::Cancel => cancel(delivery, now),
@@ -314,14 +342,14 @@ fn settle(delivery: &Delivery, verdict: &Verdict, now: Timestamp) -> (Delivery, 
         Verdict::Retry { failure, .. } if delivery.attempts >= delivery.max_attempts => {
             (ended(delivery, State::Dead, now), Ending::Dead, Some(failure.clone()))
         }
-        Verdict::Retry { due, failure } => (waiting(delivery, *due, now, true), Ending::Retry, Some(failure.clone())),
+        Verdict::Retry { due, failure, .. } => (waiting(delivery, *due, now, true), Ending::Retry, Some(failure.clone())),
         Verdict::Snooze { due } => (waiting(delivery, *due, now, false), Ending::Snoozed, None),
         Verdict::Throttled { due, failure } => {
             let since = delivery.throttled_since.or(Some(now));
             let next = Delivery { throttled_since: since, ..waiting(delivery, *due, now, false) };
             (next, Ending::Throttled, Some(failure.clone()))
         }
-        Verdict::Release => (waiting(delivery, now, now, false), Ending::Released, None),
+        Verdict::Release { .. } => (waiting(delivery, now, now, false), Ending::Released, None),
         Verdict::GiveUp { failure } => (ended(delivery, State::Dead, now), Ending::Dead, Some(failure.clone())),
     };
     (next, record(delivery, ending, failure, now))
@@ -358,7 +386,16 @@ fn revive(delivery: &Delivery, now: Timestamp) -> Result<(Delivery, Option<Attem
 }
 
 fn ended(delivery: &Delivery, state: State, now: Timestamp) -> Delivery {
-    Delivery { state, since: now, node: None, lease: None, throttled_since: None, ..delivery.clone() }
+    Delivery {
+        state,
+        since: now,
+        node: None,
+        lease: None,
+        deadline: None,
+        held_by: None,
+        throttled_since: None,
+        ..delivery.clone()
+    }
 }
 
 fn waiting(delivery: &Delivery, due: Timestamp, now: Timestamp, counts: bool) -> Delivery {
@@ -369,6 +406,8 @@ fn waiting(delivery: &Delivery, due: Timestamp, now: Timestamp, counts: bool) ->
         attempts: if counts { delivery.attempts } else { delivery.attempts.saturating_sub(1) },
         node: None,
         lease: None,
+        deadline: None,
+        held_by: None,
         throttled_since: None,
         ..delivery.clone()
     }
@@ -382,11 +421,28 @@ fn record(delivery: &Delivery, ending: Ending, failure: Option<Failure>, now: Ti
         node: delivery.node,
         waiting_since: delivery.waiting_since,
         due: delivery.due,
+        held_by: delivery.held_by.clone(),
         started: delivery.since,
         ended: now,
         ending,
         failure,
     }
+}
+
+/// Until when the slots of an attempt stay held after this: its target may be working on it still, and nobody will hear
+/// of its end.
+pub fn lingers(delivery: &Delivery, action: &Action) -> Option<Timestamp> {
+    let is_unheard = match action {
+        Action::Rescue | Action::Cancel => true,
+        Action::Settle { verdict, .. } => {
+            matches!(verdict, Verdict::Release { unfinished: true } | Verdict::Retry { unfinished: true, .. })
+        }
+        _ => false,
+    };
+    if crate::fault::planted("release-on-rescue") && *action == Action::Rescue {
+        return None;
+    }
+    delivery.deadline.filter(|_| is_unheard && delivery.state == State::Running)
 }
 
 #[cfg(test)]

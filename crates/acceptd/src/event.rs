@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::limit::Lane;
 use crate::{Data, Error, EventKey, OperationId, Result, Timestamp};
 
 /// A Rust type that is the data of one event type.
@@ -137,6 +138,15 @@ impl StoredEvent {
     }
 }
 
+impl StoredEvent {
+    /// The same without its data and extensions.
+    #[must_use]
+    pub fn head(&self) -> Self {
+        let draft = Draft { data: None, extensions: BTreeMap::new(), ..self.draft.clone() };
+        Self { draft, ..self.clone() }
+    }
+}
+
 /// An event on its way into the store, with the consumers that will get it.
 #[derive(Debug, Clone)]
 pub struct NewEvent {
@@ -160,6 +170,15 @@ pub struct Route {
     pub consumer: String,
     /// What kind of target it has, as far as an operation's end depends on it.
     pub weight: Weight,
+    /// Where its deliveries of this event wait.
+    pub lane: Lane,
+}
+
+impl Route {
+    /// A consumer without limits, which decides the operation's state.
+    pub fn to(consumer: impl Into<String>) -> Self {
+        Self { consumer: consumer.into(), weight: Weight::Tracked, lane: Lane::default() }
+    }
 }
 
 /// How a delivery counts for the end of its operation.

@@ -16,12 +16,14 @@ pub const CRASH_POINTS: [&str; 8] = [
 ];
 
 /// Every planted bug.
-pub const PLANTED: [&str; 5] = [
+pub const PLANTED: [&str; 7] = [
     "answer-before-commit",
     "commit-without-fsync",
     "settle-without-fence",
     "emit-outside-transaction",
     "attempt-counted-after-start",
+    "slots-counted",
+    "release-on-rescue",
 ];
 
 #[cfg(feature = "faults")]

@@ -2,7 +2,7 @@
 //! as a chain of events that survives crashes and deploys, says what it waits for, and tells its owner how it ended.
 //!
 //! The modules, in reading order: what things are ([`event`], [`delivery`], [`operation`], [`outcome`], [`retry`],
-//! [`wait`], [`notification`]), who takes them ([`consumer`], [`target`]), where they are kept ([`store`]), and what
+//! [`limit`], [`wait`], [`notification`]), who takes them ([`consumer`], [`target`]), where they are kept ([`store`]), and what
 //! moves them ([`engine`]).
 
 mod clock;
@@ -15,6 +15,7 @@ mod error;
 pub mod event;
 pub mod fault;
 mod id;
+pub mod limit;
 pub mod notification;
 pub mod operation;
 pub mod outcome;
@@ -24,17 +25,18 @@ pub mod target;
 mod timestamp;
 pub mod wait;
 
-pub use clock::{Clock, ManualClock, SystemClock};
-pub use consumer::{Consumer, Context, Emits, Progress, State, Steps};
+pub use clock::{Clock, ManualClock, SteadyClock, SystemClock};
+pub use consumer::{Consumer, Context, Emits, Limits, Progress, State, Steps};
 pub use data::{Data, JSON, NESTING_MAX, check_json, is_json};
 pub use delivery::{Attempt, Delivery};
 pub use engine::{Acceptd, Engine, Settings, Submission};
 pub use error::{Error, ErrorKind, Result};
 pub use event::{Draft, Event, NewEvent, Route, StoredEvent, Weight};
 pub use id::{DeliveryId, EventKey, Ids, NodeId, NotificationId, OperationId};
+pub use limit::Limit;
 pub use notification::Notification;
 pub use operation::{Operation, Status};
-pub use outcome::{Done, Fail, FailExt, Failure, Level, Next, Notice, Outcome, ProgressReport};
+pub use outcome::{Done, Fail, FailExt, Failure, Level, Next, Notice, Outcome, ProgressReport, Throttle};
 pub use retry::RetryPolicy;
 pub use store::Store;
 pub use timestamp::Timestamp;

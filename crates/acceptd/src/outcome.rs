@@ -86,6 +86,15 @@ pub struct Notice {
     pub owner: Option<String>,
 }
 
+/// A target's wish to be left alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Throttle {
+    /// Until when.
+    pub until: Timestamp,
+    /// What it said.
+    pub reason: String,
+}
+
 /// A finished attempt: what it leaves behind.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Done {
@@ -97,6 +106,8 @@ pub struct Done {
     pub progress: Option<ProgressReport>,
     /// A message to the owner.
     pub notify: Option<Notice>,
+    /// The target asks to be left alone until then: its limits pause.
+    pub pause: Option<Throttle>,
 }
 
 /// An attempt that did not finish: why, and what shall happen next.
@@ -106,6 +117,8 @@ pub struct Fail {
     pub failure: Failure,
     /// What shall happen next.
     pub next: Next,
+    /// Whether the target may still be working on it: nobody heard of its end.
+    pub unfinished: bool,
 }
 
 /// What follows a failed attempt.
@@ -153,17 +166,24 @@ impl Done {
 impl Fail {
     /// Try again by the retry policy.
     pub fn retry(code: impl Into<String>, message: impl fmt::Display) -> Self {
-        Self { failure: Failure::new(code, message), next: Next::Retry }
+        Self { failure: Failure::new(code, message), next: Next::Retry, unfinished: false }
     }
 
     /// Never try again.
     pub fn terminal(code: impl Into<String>, message: impl fmt::Display) -> Self {
-        Self { failure: Failure::new(code, message), next: Next::GiveUp }
+        Self { failure: Failure::new(code, message), next: Next::GiveUp, unfinished: false }
     }
 
     /// Come back later without counting an attempt.
     pub fn snooze(after: Duration) -> Self {
-        Self { failure: Failure::new("snooze", "asked to come back later"), next: Next::Snooze(after) }
+        let failure = Failure::new("snooze", "asked to come back later");
+        Self { failure, next: Next::Snooze(after), unfinished: false }
+    }
+
+    /// The same, where nobody knows whether the target goes on with it.
+    #[must_use]
+    pub fn unfinished(self) -> Self {
+        Self { unfinished: true, ..self }
     }
 }
 

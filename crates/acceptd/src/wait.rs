@@ -16,6 +16,19 @@ pub enum Gate {
     Capacity,
     /// Nobody serves its consumer, or no consumer takes its event.
     NoConsumer,
+    /// A limit: its rate, its slots, or its pause.
+    Limit,
+    /// A lock: a limit with one slot for each key.
+    Lock,
+}
+
+/// The limit that held a delivery before an attempt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// [`Gate::Limit`] or [`Gate::Lock`].
+    pub gate: Gate,
+    /// The limit's name.
+    pub limit: String,
 }
 
 /// A time during which a consumer's gate was shut for all its deliveries.
@@ -45,6 +58,9 @@ impl Closure {
 pub struct Wait {
     /// Which gate.
     pub gate: Gate,
+    /// The limit, when it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<String>,
     /// From when.
     pub from: Timestamp,
     /// Until when.
@@ -52,18 +68,28 @@ pub struct Wait {
 }
 
 /// Splits the time from `since` to `started` by gate: first the due time, then each closure that held, and what is
-/// left between them is capacity. Pieces under a millisecond are left out: that is how long starting takes.
-pub fn waits(since: Timestamp, due: Timestamp, started: Timestamp, closures: &[Closure]) -> Vec<Wait> {
+/// left between them is the limit that held it, or else capacity. Pieces under a millisecond are left out: that is how
+/// long starting takes.
+pub fn waits(
+    (since, due, started): (Timestamp, Timestamp, Timestamp),
+    held_by: Option<&Held>,
+    closures: &[Closure],
+) -> Vec<Wait> {
+    let rest = held_by.map_or(Gate::Capacity, |held| held.gate);
     let mut pieces = Vec::new();
     let mut at = since;
     push(&mut pieces, Gate::DueTime, &mut at, due.min(started));
     let mut shut: Vec<_> = closures.iter().filter(|closure| closure.from < started).collect();
     shut.sort_by_key(|closure| closure.from);
     for closure in shut {
-        push(&mut pieces, Gate::Capacity, &mut at, closure.from);
+        push(&mut pieces, rest, &mut at, closure.from);
         push(&mut pieces, closure.gate, &mut at, closure.until.unwrap_or(started).min(started));
     }
-    push(&mut pieces, Gate::Capacity, &mut at, started);
+    push(&mut pieces, rest, &mut at, started);
+    if let Some(held) = held_by {
+        let of_limit = pieces.iter_mut().filter(|piece| piece.gate == held.gate);
+        of_limit.for_each(|piece| piece.limit = Some(held.limit.clone()));
+    }
     pieces
 }
 
@@ -72,7 +98,7 @@ fn push(pieces: &mut Vec<Wait>, gate: Gate, at: &mut Timestamp, until: Timestamp
         return;
     }
     if until.as_micros() - at.as_micros() >= 1_000 {
-        pieces.push(Wait { gate, from: *at, until });
+        pieces.push(Wait { gate, limit: None, from: *at, until });
     }
     *at = until;
 }
@@ -90,7 +116,7 @@ mod tests {
     }
 
     fn split(since: i64, due: i64, started: i64, closures: &[Closure]) -> Vec<(Gate, i64, i64)> {
-        let waits = waits(at(since), at(due), at(started), closures);
+        let waits = waits((at(since), at(due), at(started)), None, closures);
         waits.iter().map(|wait| (wait.gate, wait.from.as_millis(), wait.until.as_millis())).collect()
     }
 
@@ -105,5 +131,14 @@ mod tests {
         );
         assert_eq!(split(0, 0, 20, &[pause(5, None)]), [(Capacity, 0, 5), (Pause, 5, 20)]);
         assert_eq!(split(0, 0, 0, &[pause(0, None)]), []);
+    }
+
+    #[test]
+    fn the_limit_that_held_it_gets_the_rest() {
+        let held = Held { gate: Gate::Lock, limit: "account".into() };
+        let waits = waits((at(0), at(4), at(20)), Some(&held), &[pause(10, Some(15))]);
+        let waits: Vec<_> = waits.iter().map(|wait| (wait.gate, wait.limit.as_deref())).collect();
+        let lock = (Gate::Lock, Some("account"));
+        assert_eq!(waits, [(Gate::DueTime, None), lock, (Gate::Pause, None), lock]);
     }
 }

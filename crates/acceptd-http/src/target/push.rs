@@ -97,6 +97,10 @@ impl Target for Push {
         Box::pin(self.send(context))
     }
 
+    fn is_remote(&self) -> bool {
+        true
+    }
+
     fn describe(&self) -> TargetDescription {
         TargetDescription { kind: "http", address: self.url.to_string() }
     }

@@ -10,7 +10,7 @@ use crate::{Error, Fail, Result};
 /// Something a handler can take as an argument after the event.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be an argument of a consumer",
-    note = "after the event a consumer takes `Emits<(..)>`, `State<T>`, `Progress`, `Steps` and `Context`"
+    note = "after the event a consumer takes `Emits<(..)>`, `State<T>`, `Progress`, `Steps`, `Limits` and `Context`"
 )]
 pub trait Argument: Sized + Send {
     /// Takes itself from the attempt.

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
-use crate::consumer::{Reports, States};
+use crate::consumer::{Limiter, Reports, States};
 use crate::store::Claimed;
 use crate::{DeliveryId, Done, Draft, Event, Fail, OperationId, Outcome, Result, Store, StoredEvent, Timestamp};
 
@@ -26,6 +26,8 @@ pub struct Running {
     pub reports: Arc<Reports>,
     /// Where steps are kept.
     pub store: Arc<dyn Store>,
+    /// Who gives permits of limits.
+    pub limiter: Arc<dyn Limiter>,
     /// Events emitted so far; they count only when the attempt ends well.
     pub emitted: Mutex<Vec<Result<Draft>>>,
 }
@@ -85,6 +87,11 @@ impl Context {
             Some(data) => data.parse(),
             None => crate::Data::new(crate::JSON, "null").parse(),
         }
+    }
+
+    /// What was claimed.
+    pub(crate) fn claimed(&self) -> &Claimed {
+        &self.0.claimed
     }
 
     /// The attempt's parts, for arguments.

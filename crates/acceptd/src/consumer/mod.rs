@@ -1,8 +1,9 @@
 //! Consumers: who takes which events, where they go, and by which policy.
 //!
 //! A Rust consumer is an async function whose signature says everything: the event it takes, what it may emit
-//! ([`Emits`]), and what else it needs ([`State`], [`Steps`], [`Progress`], [`Context`]).
+//! ([`Emits`]), and what else it needs ([`State`], [`Steps`], [`Progress`], [`Limits`], [`Context`]).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ mod argument;
 mod context;
 mod emits;
 mod handler;
+mod limits;
 mod progress;
 mod steps;
 
@@ -17,10 +19,12 @@ pub use argument::{Argument, Description, State, States};
 pub use context::{Context, Running};
 pub use emits::{Declares, Emits, EventSet};
 pub use handler::{Handler, IntoOutcome};
+pub use limits::{Acquiring, HeldPermit, LimitHandle, Limiter, Limits};
 pub use progress::{Progress, Reports};
 pub use steps::Steps;
 
 use crate::duration::IntoDuration;
+use crate::limit::{KeySpec, Limit, LimitUse, Policy};
 use crate::target::{Function, Inbox, Target};
 use crate::{Error, Result, RetryPolicy};
 
@@ -40,6 +44,11 @@ pub struct Consumer {
     pub(crate) timeout: Duration,
     pub(crate) concurrency: usize,
     pub(crate) lets_undeclared_pass: bool,
+    pub(crate) limits: Vec<String>,
+    pub(crate) lock: Option<KeySpec>,
+    pub(crate) ordered: bool,
+    pub(crate) fair_by: Option<KeySpec>,
+    pub(crate) weights: BTreeMap<String, u32>,
     problem: Option<Error>,
 }
 
@@ -66,6 +75,11 @@ impl Consumer {
             timeout: TIMEOUT,
             concurrency: CONCURRENCY,
             lets_undeclared_pass: false,
+            limits: Vec::new(),
+            lock: None,
+            ordered: false,
+            fair_by: None,
+            weights: BTreeMap::new(),
             problem: None,
         }
     }
@@ -111,6 +125,78 @@ impl Consumer {
     pub fn concurrency(mut self, concurrency: usize) -> Self {
         self.concurrency = concurrency;
         self
+    }
+
+    /// Holds its deliveries by a limit of this name; several limits are taken together or not at all.
+    #[must_use]
+    pub fn limit(mut self, name: impl Into<String>) -> Self {
+        self.limits.push(name.into());
+        self
+    }
+
+    /// Lets one delivery run at a time for each value of `"/pointer"` into the data, of `"owner"` or of `"subject"`.
+    #[must_use]
+    pub fn lock(mut self, key: &str) -> Self {
+        match key.parse() {
+            Ok(key) => self.lock = Some(key),
+            Err(error) => self.problem = Some(error),
+        }
+        self
+    }
+
+    /// Runs the deliveries of each key of its limits strictly one after the other, in the order of accepting; one that
+    /// is tried again holds up those behind it. Without a key all of its deliveries are one such row.
+    #[must_use]
+    pub fn ordered(mut self) -> Self {
+        self.ordered = true;
+        self
+    }
+
+    /// Lets the values of this key take turns, in place of owners.
+    #[must_use]
+    pub fn fair_by(mut self, key: &str) -> Self {
+        match key.parse() {
+            Ok(key) => self.fair_by = Some(key),
+            Err(error) => self.problem = Some(error),
+        }
+        self
+    }
+
+    /// Gives an owner, or a value of `fair_by`, so many turns in a row.
+    #[must_use]
+    pub fn weight(mut self, of: impl Into<String>, turns: u32) -> Self {
+        self.weights.insert(of.into(), turns);
+        self
+    }
+
+    /// How its deliveries wait, by the limits that are declared.
+    pub(crate) fn policy(&self, limits: &BTreeMap<String, Limit>) -> Result<Policy> {
+        let wrong = |what: String| Error::invalid(format!("consumer {}: {what}", self.name));
+        let mut uses = Vec::new();
+        for name in &self.limits {
+            let limit = limits.get(name).ok_or_else(|| {
+                let hint = crate::engine::nearest(name, limits.keys().map(String::as_str));
+                let hint = hint.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
+                wrong(format!("no limit is named {name:?}{hint}"))
+            })?;
+            uses.push(LimitUse { limit: name.clone(), key: limit.key.clone() });
+        }
+        if let Some(key) = &self.lock {
+            uses.push(LimitUse { limit: Limit::lock(&self.name, key.clone()).name, key: Some(key.clone()) });
+        }
+        uses.sort_by(|one, other| one.limit.cmp(&other.limit));
+        uses.dedup();
+        let mut keys = uses.iter().filter_map(|used| used.key.as_ref());
+        if let (true, Some(first)) = (self.ordered, keys.next())
+            && let Some(other) = keys.find(|key| *key != first)
+        {
+            return Err(wrong(format!("ordered needs one key, and its limits have {first} and {other}")));
+        }
+        if let Some((of, _)) = self.weights.iter().find(|(_, turns)| !(1..=1_000).contains(*turns)) {
+            return Err(wrong(format!("the weight of {of} must be from 1 to 1,000")));
+        }
+        let (fair_by, weights) = (self.fair_by.clone(), self.weights.clone());
+        Ok(Policy { limits: uses, ordered: self.ordered, fair_by, weights })
     }
 
     /// Lets events that it emits without having declared them pass.

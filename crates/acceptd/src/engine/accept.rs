@@ -75,16 +75,20 @@ impl Engine {
     }
 
     /// The monitor of an operation that was accepted just now, without asking the store again when it is a new one
-    /// with one delivery a consumer.
+    /// with one delivery a consumer, none of which has limits.
     ///
     /// # Errors
     /// The store's errors.
     pub async fn monitor_accepted(&self, accepted: &Accepted) -> Result<Monitor> {
         let operation = &accepted.operation;
         let deliveries = operation.tracked.total + operation.untracked.total;
-        if accepted.replay == Replay::New && deliveries as usize == accepted.woken.len() {
+        let has_limits = |name: &String| self.0.served.get(name).is_some_and(|served| !served.policy().limits.is_empty());
+        if accepted.replay == Replay::New
+            && deliveries as usize == accepted.woken.len()
+            && !accepted.woken.iter().any(has_limits)
+        {
             let view = OperationView { operation: operation.clone(), live: Vec::new() };
-            return Ok(self.new_monitor(view, &accepted.woken, accepted.due));
+            return Ok(self.new_monitor(&view, &accepted.woken, accepted.due));
         }
         self.monitor(operation.id).await
     }
@@ -107,7 +111,7 @@ impl Engine {
             if submission.owner.is_none() && declared.is_some_and(|event| event.owner_required) {
                 return Err(Error::invalid(format!("{} needs an owner", draft.kind)));
             }
-            events.push(self.0.router.root(draft)?);
+            events.push(self.0.router.root(draft, submission.owner.as_deref())?);
         }
         let idempotency = submission.idempotency.map(|(scope, key, fingerprint)| IdempotencyKey {
             scope,

@@ -4,15 +4,18 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::consumer::{Consumer, Reports, States};
 use crate::engine::dispatch::Dispatcher;
+use crate::engine::pace::Pacer;
 use crate::engine::route::Router;
 use crate::engine::{Attempts, Changes, Engine, EventDeclaration, Inner, check_consumers, maintenance};
 use crate::store::{Register, Serving};
-use crate::{Clock, Error, Event, Ids, Result, Route, Store, SystemClock};
+use crate::limit::{Limit, Policy};
+use crate::{Clock, Error, Event, Ids, Result, SteadyClock, Store};
 
 /// What an operator may set; the defaults fit one machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +62,7 @@ pub struct Acceptd {
     states: States,
     consumers: Vec<Consumer>,
     declared: BTreeMap<String, EventDeclaration>,
+    limits: Vec<Limit>,
 }
 
 impl Acceptd {
@@ -76,11 +80,12 @@ impl Acceptd {
     fn on(store: Result<Arc<dyn Store>>) -> Self {
         Self {
             store,
-            clock: Arc::new(SystemClock),
+            clock: Arc::new(SteadyClock::default()),
             settings: Settings::default(),
             states: States::default(),
             consumers: Vec::new(),
             declared: BTreeMap::new(),
+            limits: Vec::new(),
         }
     }
 
@@ -102,6 +107,13 @@ impl Acceptd {
     #[must_use]
     pub fn state<T: Clone + Send + Sync + 'static>(mut self, state: T) -> Self {
         self.states.insert(state);
+        self
+    }
+
+    /// Declares a limit; consumers name it to be held by it.
+    #[must_use]
+    pub fn limit(mut self, limit: Limit) -> Self {
+        self.limits.push(limit);
         self
     }
 
@@ -139,12 +151,17 @@ impl Acceptd {
             return Err(Error::invalid("the leases must be above 0"));
         }
         let now = self.clock.now();
-        let servings: Vec<Serving> = self.consumers.iter().map(serving).collect();
+        let limits = check_limits(&self.limits, &self.consumers)?;
+        let policies = self.consumers.iter().map(|consumer| consumer.policy(&limits)).collect::<Result<Vec<_>>>()?;
+        let servings: Vec<Serving> = self.consumers.iter().zip(&policies).map(serving).collect();
         let router = Router::new(&servings, self.declared.keys(), self.consumers.iter().flat_map(|c| &c.emits));
         let node = Ids::after(0).next(now);
-        let register = Register { node, consumers: servings, lease: self.settings.lease, now };
+        let limits = limits.into_values().collect();
+        let register = Register { node, consumers: servings, limits, lease: self.settings.lease, now };
         store.register(register).await?;
-        let dispatchers = self.consumers.into_iter().map(|c| (c.name.clone(), Arc::new(Dispatcher::new(c)))).collect();
+        let dispatchers = Dispatcher::for_all(self.consumers.into_iter().zip(policies).collect());
+        let served = dispatchers.iter().flat_map(|dispatcher| dispatcher.served().iter().cloned());
+        let served = served.map(|served| (served.consumer().name.clone(), served)).collect();
         let engine = Engine(Arc::new(Inner {
             store,
             clock: self.clock,
@@ -152,7 +169,9 @@ impl Acceptd {
             node,
             router,
             declared: self.declared,
-            dispatchers,
+            served,
+            pacer: Pacer::new(),
+            freed: Notify::new(),
             states: Arc::new(self.states),
             reports: Arc::new(Reports::default()),
             running: Attempts::default(),
@@ -165,13 +184,30 @@ impl Acceptd {
         // What the last run of this process left behind is rescued before anything new starts.
         engine.heartbeat().await?;
         maintenance::rescue_once(&engine).await?;
-        engine.0.dispatchers.values().for_each(|dispatcher| dispatcher.start(&engine));
+        dispatchers.into_iter().for_each(|dispatcher| dispatcher.start(&engine));
         maintenance::start(&engine);
         Ok(engine)
     }
 }
 
-fn serving(consumer: &Consumer) -> Serving {
-    let route = Route { consumer: consumer.name.clone(), weight: consumer.target.weight() };
-    Serving { on: consumer.on.clone(), route }
+fn serving((consumer, policy): (&Consumer, &Policy)) -> Serving {
+    Serving {
+        on: consumer.on.clone(),
+        consumer: consumer.name.clone(),
+        weight: consumer.target.weight(),
+        policy: policy.clone(),
+    }
+}
+
+/// Every limit by name: those that are declared, and the locks of consumers.
+fn check_limits(declared: &[Limit], consumers: &[Consumer]) -> Result<BTreeMap<String, Limit>> {
+    let lock = |consumer: &Consumer| consumer.lock.as_ref().map(|key| Limit::lock(&consumer.name, key.clone()));
+    let mut limits = BTreeMap::new();
+    for limit in declared.iter().cloned().chain(consumers.iter().filter_map(lock)) {
+        limit.check()?;
+        if let Some(other) = limits.insert(limit.name.clone(), limit) {
+            return Err(Error::invalid(format!("two limits are named {}", other.name)));
+        }
+    }
+    Ok(limits)
 }

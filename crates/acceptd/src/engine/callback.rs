@@ -50,9 +50,9 @@ impl Engine {
     }
 
     async fn end(&self, id: DeliveryId, fence: u64, outcome: Outcome) -> Result<()> {
-        let DeliveryView { delivery, event, .. } = self.0.store.delivery(id).await?;
+        let DeliveryView { delivery, event, owner, .. } = self.0.store.delivery(id).await?;
         let consumer = self.consumer(&delivery.consumer).ok_or_else(|| not_served(&delivery))?;
-        let verdict = self.verdict(consumer, &delivery, &event, outcome);
+        let verdict = self.verdict(consumer, &delivery, &event, owner.as_deref(), outcome);
         self.store_end(id, fence, verdict).await.map(drop)
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::Engine;
+use crate::engine::{Engine, Served};
 
 /// What an operator or a program says of an event type.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,12 +62,20 @@ pub struct CatalogConsumer {
     pub timeout_ms: u64,
     /// Deliveries that may run at once on one node.
     pub concurrency: usize,
+    /// The limits that hold it, its lock among them.
+    pub limits: Vec<String>,
+    /// The key of its lock.
+    pub lock: Option<String>,
+    /// Whether the deliveries of a key run strictly one after the other.
+    pub ordered: bool,
+    /// Who takes turns.
+    pub fair_by: String,
 }
 
 impl Engine {
     /// Everything declared.
     pub fn catalog(&self) -> Catalog {
-        let consumers: Vec<_> = self.0.dispatchers.values().map(|d| describe(d.consumer())).collect();
+        let consumers: Vec<_> = self.0.served.values().map(|served| describe(served)).collect();
         let mut events: BTreeMap<&str, CatalogEvent> = BTreeMap::new();
         let named = consumers.iter().flat_map(|consumer| consumer.on.iter().chain(&consumer.emits));
         for kind in named.chain(self.0.declared.keys()).filter(|kind| !kind.ends_with('*')) {
@@ -93,7 +101,9 @@ impl Engine {
     }
 }
 
-fn describe(consumer: &crate::consumer::Consumer) -> CatalogConsumer {
+fn describe(served: &Served) -> CatalogConsumer {
+    let consumer = served.consumer();
+    let policy = served.policy();
     let target = consumer.target.describe();
     CatalogConsumer {
         name: consumer.name.clone(),
@@ -104,5 +114,9 @@ fn describe(consumer: &crate::consumer::Consumer) -> CatalogConsumer {
         max_attempts: consumer.retry.max_attempts,
         timeout_ms: u64::try_from(consumer.timeout.as_millis()).unwrap_or(u64::MAX),
         concurrency: consumer.concurrency,
+        limits: policy.limits.iter().map(|used| used.limit.clone()).collect(),
+        lock: consumer.lock.as_ref().map(ToString::to_string),
+        ordered: policy.ordered,
+        fair_by: policy.fair_by.as_ref().map_or_else(|| "owner".to_owned(), ToString::to_string),
     }
 }

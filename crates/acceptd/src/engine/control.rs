@@ -1,7 +1,7 @@
 //! What people do: cancel, retry, discard, pause, resume.
 
 use crate::engine::{Engine, Monitor};
-use crate::store::{DeadLetters, Stopped};
+use crate::store::{DeadLetters, Pausable, Stopped};
 use crate::{Closure, DeliveryId, Error, Gate, OperationId, Result, Timestamp};
 
 impl Engine {
@@ -41,7 +41,7 @@ impl Engine {
         self.known(consumer).await?;
         let (by, reason) = (by.to_owned(), reason.to_owned());
         let closure = Closure { gate: Gate::Pause, from: self.now(), until, by, reason };
-        self.0.store.pause(consumer.to_owned(), closure).await?;
+        self.0.store.pause(Pausable::Consumer(consumer.to_owned()), closure).await?;
         self.heartbeat().await
     }
 
@@ -51,21 +51,21 @@ impl Engine {
     /// `NotFound`, as for [`Engine::pause`].
     pub async fn resume(&self, consumer: &str) -> Result<bool> {
         self.known(consumer).await?;
-        let resumed = self.0.store.resume(consumer.to_owned(), self.now()).await?;
+        let resumed = self.0.store.resume(Pausable::Consumer(consumer.to_owned()), self.now()).await?;
         self.heartbeat().await?;
         self.wake(&[consumer.to_owned()]);
         Ok(resumed)
     }
 
     async fn known(&self, consumer: &str) -> Result<()> {
-        if self.0.dispatchers.contains_key(consumer) {
+        if self.0.served.contains_key(consumer) {
             return Ok(());
         }
         let consumers = self.0.store.consumers(self.now()).await?;
         if consumers.iter().any(|view| view.name == consumer) {
             return Ok(());
         }
-        let names = self.0.dispatchers.keys().map(String::as_str);
+        let names = self.0.served.keys().map(String::as_str);
         Err(match super::route::nearest(consumer, names) {
             Some(name) => Error::not_found("consumer", format!("{consumer}; did you mean {name}?")),
             None => Error::not_found("consumer", consumer),

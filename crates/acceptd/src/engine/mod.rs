@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -19,9 +20,14 @@ mod control;
 mod dispatch;
 mod execute;
 mod gate;
+mod limits;
 mod maintenance;
 mod monitor;
+mod outlook;
+mod pace;
+mod permit;
 mod route;
+mod served;
 mod service;
 mod settle;
 
@@ -30,14 +36,15 @@ pub use builder::{Acceptd, Settings};
 pub use callback::Callback;
 pub use catalog::{Catalog, CatalogConsumer, CatalogEvent, EventDeclaration};
 pub use changes::{Changes, Watcher};
-pub use gate::WaitingOn;
+pub use gate::{Holder, WaitingOn};
 pub use monitor::Monitor;
 pub use route::nearest;
 
 use crate::consumer::{Consumer, Reports, States};
 use crate::{Clock, Closure, DeliveryId, NodeId, Result, Store, Timestamp};
-use dispatch::Dispatcher;
+use pace::Pacer;
 use route::Router;
+use served::Served;
 
 /// A running engine. Cheap to clone; [`Engine::shut_down`] ends it gracefully.
 #[derive(Clone)]
@@ -50,7 +57,10 @@ pub(crate) struct Inner {
     node: NodeId,
     router: Router,
     declared: BTreeMap<String, EventDeclaration>,
-    dispatchers: BTreeMap<String, Arc<Dispatcher>>,
+    served: BTreeMap<String, Arc<Served>>,
+    pacer: Pacer,
+    /// Told when a slot of a limit is free again.
+    freed: Notify,
     states: Arc<States>,
     reports: Arc<Reports>,
     running: Attempts,
@@ -134,8 +144,8 @@ impl Engine {
 
     pub(crate) fn wake(&self, consumers: &[String]) {
         for name in consumers {
-            if let Some(dispatcher) = self.0.dispatchers.get(name) {
-                dispatcher.wake();
+            if let Some(served) = self.0.served.get(name) {
+                served.wake();
             }
         }
     }
@@ -144,8 +154,8 @@ impl Engine {
     pub(crate) async fn heartbeat(&self) -> Result<()> {
         let closures = self.0.store.heartbeat(self.0.node, self.now()).await?;
         let closures: HashMap<_, _> = closures.into_iter().collect();
-        let open = self.0.dispatchers.iter().filter(|(name, _)| !closures.contains_key(*name));
-        open.for_each(|(_, dispatcher)| dispatcher.open());
+        let open = self.0.served.iter().filter(|(name, _)| !closures.contains_key(*name));
+        open.for_each(|(_, served)| served.open());
         *self.0.closures.write().unwrap_or_else(PoisonError::into_inner) = closures;
         Ok(())
     }
@@ -156,7 +166,7 @@ impl Engine {
     }
 
     fn consumer(&self, name: &str) -> Option<&Consumer> {
-        self.0.dispatchers.get(name).map(|dispatcher| dispatcher.consumer())
+        self.0.served.get(name).map(|served| served.consumer())
     }
 }
 

@@ -1,11 +1,15 @@
 //! The monitor: an operation as its caller sees it, with what it waits for.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
 use crate::delivery::State;
 use crate::engine::Engine;
-use crate::engine::gate::{self, Standing, WaitingOn};
-use crate::store::OperationView;
+use crate::engine::gate::{self, Circumstances, WaitingOn};
+use crate::engine::outlook::Load;
+use crate::store::{GroupCount, OperationView, Standing};
 use crate::{
-    Delivery, Failure, Gate, Operation, OperationId, ProgressReport, Result, Route, Status, Timestamp, Weight,
+    Closure, Delivery, Failure, Gate, Operation, OperationId, ProgressReport, Result, Route, Status, Timestamp,
 };
 
 /// An operation with everything its caller may want to know now.
@@ -23,6 +27,34 @@ pub struct Monitor {
     pub message: Option<String>,
     /// Why it failed, when it did.
     pub failure: Option<Failure>,
+    /// When what is known of it will have ended, as far as that can be reckoned from rates, slots, the queue and how
+    /// long attempts took so far.
+    pub estimated_end: Option<Timestamp>,
+}
+
+/// Groups of a monitor whose position is asked for at most.
+const POSITIONS_MAX: usize = 16;
+
+/// What holds groups, by consumer and group.
+pub(crate) type Standings = BTreeMap<(String, String), Standing>;
+
+/// Deliveries of an operation that wait for the same.
+pub(crate) struct Group<'a> {
+    pub(crate) gate: Gate,
+    pub(crate) first: Delivery,
+    pub(crate) count: u64,
+    pub(crate) standing: Option<&'a Standing>,
+    pub(crate) closure: Option<Closure>,
+}
+
+impl Group<'_> {
+    fn is_of(&self, delivery: &Delivery) -> bool {
+        self.first.consumer == delivery.consumer && self.first.lane.group == delivery.lane.group
+    }
+
+    fn is(&self, count: &GroupCount) -> bool {
+        self.first.consumer == count.consumer && self.first.lane.group == count.group
+    }
 }
 
 impl Engine {
@@ -35,90 +67,139 @@ impl Engine {
         self.explain(view).await
     }
 
-    /// Explains an operation that was read before, with the position of what waits.
+    /// Explains an operation that was read before, with the positions of what waits and when it will have ended.
     ///
     /// # Errors
     /// The store's errors.
     pub async fn explain(&self, view: OperationView) -> Result<Monitor> {
-        let (mut monitor, waits) = self.summarize(view);
-        for (waiting, delivery) in waits {
-            let ahead = match waiting.gate {
-                Gate::Capacity => self.0.store.delivery(delivery.id).await.map(|view| view.ahead).ok(),
-                _ => None,
+        let standings = self.standings(view.live.iter()).await?;
+        let (mut monitor, groups) = self.summarize(&view, &standings);
+        let counts = self.counts(&view).await?;
+        let mut load = Load::default();
+        for group in groups {
+            let counted = counts.iter().find(|count| group.is(count)).map_or(group.count, |count| count.waiting);
+            let asks = matches!(group.gate, Gate::Capacity | Gate::Limit | Gate::Lock) && load.asked < POSITIONS_MAX;
+            let ahead = match asks {
+                true => self.0.store.delivery(group.first.id).await.map(|view| view.ahead).ok(),
+                false => None,
             };
-            monitor.waiting_on.push(self.explain_delivery(&delivery, waiting.count, ahead));
+            load.asked += usize::from(asks);
+            load.wait(self, &group, counted, ahead);
+            monitor.waiting_on.push(self.explain_group(&group, counted, ahead));
         }
+        monitor.estimated_end = load.end(self, &view);
         Ok(monitor)
     }
 
     /// Explains operations that were read before, without the position of what waits.
-    pub fn explain_all(&self, views: Vec<OperationView>) -> Vec<Monitor> {
-        let explain = |view| {
-            let (mut monitor, waits) = self.summarize(view);
-            monitor.waiting_on.extend(waits.into_iter().map(|(waiting, _)| waiting));
+    ///
+    /// # Errors
+    /// The store's errors.
+    pub async fn explain_all(&self, views: Vec<OperationView>) -> Result<Vec<Monitor>> {
+        let standings = self.standings(views.iter().flat_map(|view| &view.live)).await?;
+        let explain = |view: OperationView| {
+            let (mut monitor, groups) = self.summarize(&view, &standings);
+            monitor.waiting_on.extend(groups.iter().map(|group| self.explain_group(group, group.count, None)));
             monitor
         };
-        views.into_iter().map(explain).collect()
+        Ok(views.into_iter().map(explain).collect())
     }
 
     /// The monitor of an operation that was accepted just now: everything of it waits.
-    pub(crate) fn new_monitor(&self, view: OperationView, woken: &[String], due: Timestamp) -> Monitor {
-        let (mut monitor, _) = self.summarize(view);
+    pub(crate) fn new_monitor(&self, view: &OperationView, woken: &[String], due: Timestamp) -> Monitor {
+        let (mut monitor, _) = self.summarize(view, &Standings::default());
         let operation = &monitor.operation;
         let nil = uuid::Uuid::nil();
         let explain = |name: &String| {
-            let route = Route { consumer: name.clone(), weight: Weight::Tracked };
-            let times = (due, operation.created);
-            self.explain_delivery(&Delivery::new(nil.into(), operation, nil.into(), &route, times), 1, None)
+            let first = Delivery::new(nil.into(), operation, nil.into(), &Route::to(name), (due, operation.created));
+            self.explain_group(&self.group(first, None), 1, None)
         };
         let waits: Vec<_> = woken.iter().map(explain).collect();
         monitor.waiting_on.extend(waits);
+        monitor.estimated_end = self.end_of_new(woken, due);
         monitor
     }
 
-    fn summarize(&self, view: OperationView) -> (Monitor, Vec<(WaitingOn, Delivery)>) {
+    /// What holds each group of these deliveries that has limits.
+    pub(crate) async fn standings<'a>(&self, live: impl Iterator<Item = &'a Delivery>) -> Result<Standings> {
+        let has_limits = |name: &str| self.0.served.get(name).is_some_and(|served| !served.policy().limits.is_empty());
+        let waiting = live.filter(|one| one.state == State::Waiting && has_limits(&one.consumer));
+        let groups: BTreeSet<_> = waiting.map(|one| (one.consumer.clone(), one.lane.group.clone())).collect();
+        if groups.is_empty() {
+            return Ok(Standings::default());
+        }
+        let groups: Vec<_> = groups.into_iter().collect();
+        let standings = self.0.store.standing(groups.clone(), self.now()).await?;
+        Ok(groups.into_iter().zip(standings).collect())
+    }
+
+    /// How much of an operation waits in each group, where its list of live deliveries is cut off.
+    async fn counts(&self, view: &OperationView) -> Result<Vec<GroupCount>> {
+        let live = view.operation.tracked.live() + view.operation.untracked.live();
+        match live as usize > view.live.len() {
+            true => self.0.store.groups(view.operation.id).await,
+            false => Ok(Vec::new()),
+        }
+    }
+
+    fn summarize<'a>(&self, view: &'a OperationView, standings: &'a Standings) -> (Monitor, Vec<Group<'a>>) {
         let status = view.status();
         let OperationView { operation, live } = view;
-        let mut groups: Vec<(Gate, Delivery, u64)> = Vec::new();
+        let mut groups: Vec<Group<'_>> = Vec::new();
         for delivery in live.iter().filter(|delivery| delivery.state == State::Waiting) {
-            let gate = self.explain_delivery(delivery, 1, None).gate;
-            match groups.iter_mut().find(|(g, first, _)| *g == gate && first.consumer == delivery.consumer) {
-                Some((_, _, count)) => *count += 1,
-                None => groups.push((gate, delivery.clone(), 1)),
+            let standing = standings.get(&(delivery.consumer.clone(), delivery.lane.group.clone()));
+            let group = self.group(delivery.clone(), standing);
+            match groups.iter_mut().find(|other| other.gate == group.gate && other.is_of(delivery)) {
+                Some(other) => other.count += 1,
+                None => groups.push(group),
             }
         }
-        if let [(_, _, count)] = groups.as_mut_slice() {
-            // A long list of live deliveries is cut off; the tally is not.
-            let running = live.iter().filter(|delivery| delivery.state == State::Running).count() as u64;
-            let unended = u64::from(operation.tracked.live() + operation.untracked.live());
-            *count = unended.saturating_sub(running).max(*count);
-        }
-        let waits = groups.into_iter().map(|(_, first, count)| {
-            let waiting = self.explain_delivery(&first, count, None);
-            (waiting, first)
-        });
-        let waits = waits.collect();
         let mut unrouted = Vec::new();
         if operation.unrouted > 0 {
             unrouted.push(gate::explain_unrouted(&operation.kind, operation.unrouted, operation.created));
         }
-        let failure = crate::store::plan::shown_failure(&operation).cloned().filter(|_| status == Status::Failed);
+        let failure = crate::store::plan::shown_failure(operation).cloned().filter(|_| status == Status::Failed);
         let message = live.iter().rev().find_map(|delivery| delivery.progress.as_ref()?.message.clone());
-        let percent = percent(&operation, status, &live);
-        (Monitor { operation, status, waiting_on: unrouted, percent, message, failure }, waits)
+        let percent = percent(operation, status, live);
+        let operation = operation.clone();
+        let monitor =
+            Monitor { operation, status, waiting_on: unrouted, percent, message, failure, estimated_end: None };
+        (monitor, groups)
     }
 
-    /// Explains `count` waiting deliveries that wait for the same gate, by the first of them.
-    pub fn explain_delivery(&self, delivery: &Delivery, count: u64, ahead: Option<usize>) -> WaitingOn {
-        let dispatcher = self.0.dispatchers.get(&delivery.consumer);
-        let closure = self.closure(&delivery.consumer);
-        let standing = Standing {
-            served: dispatcher.is_some(),
-            running: dispatcher.map_or(0, |dispatcher| dispatcher.running()),
-            concurrency: dispatcher.map_or(0, |dispatcher| dispatcher.consumer().concurrency),
-            closure: closure.as_ref(),
-        };
-        gate::explain(delivery, count, ahead, &standing, self.now())
+    /// A group of waiting deliveries by its first, with the gate that holds it.
+    fn group<'a>(&self, first: Delivery, standing: Option<&'a Standing>) -> Group<'a> {
+        let closure = self.closure(&first.consumer);
+        let mut group = Group { gate: Gate::Capacity, first, count: 1, standing, closure };
+        group.gate = gate::gate(&group.first, &self.circumstances(&group, None), self.now());
+        group
+    }
+
+    fn circumstances<'a>(&self, group: &'a Group<'_>, left: Option<Duration>) -> Circumstances<'a> {
+        let served = self.0.served.get(&group.first.consumer);
+        Circumstances {
+            served: served.is_some(),
+            running: served.map_or(0, |served| served.running()),
+            slots: served.map_or(0, |served| served.slots()),
+            closure: group.closure.as_ref(),
+            blocker: group.standing.and_then(|standing| standing.blocker.as_ref()),
+            left,
+        }
+    }
+
+    fn explain_group(&self, group: &Group<'_>, count: u64, ahead: Option<usize>) -> WaitingOn {
+        let left = ahead.filter(|ahead| *ahead <= 1_000).and_then(|ahead| self.time_to_start(group, ahead));
+        gate::explain(&group.first, count, ahead, &self.circumstances(group, left), self.now())
+    }
+
+    /// Explains one waiting delivery that was read before, with its position.
+    ///
+    /// # Errors
+    /// The store's errors.
+    pub async fn explain_delivery(&self, delivery: &Delivery, ahead: Option<usize>) -> Result<WaitingOn> {
+        let standings = self.standings(std::iter::once(delivery)).await?;
+        let standing = standings.get(&(delivery.consumer.clone(), delivery.lane.group.clone()));
+        Ok(self.explain_group(&self.group(delivery.clone(), standing), 1, ahead))
     }
 }
 

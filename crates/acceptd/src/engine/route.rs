@@ -3,9 +3,8 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::event::matches;
 use crate::store::Serving;
-use crate::{Draft, Error, ErrorKind, NewEvent, Result, Route};
+use crate::{Draft, Error, ErrorKind, NewEvent, Result};
 
 /// Types remembered at most, so that a caller can't fill memory with names.
 const REMEMBERED_MAX: usize = 10_000;
@@ -13,7 +12,7 @@ const REMEMBERED_MAX: usize = 10_000;
 pub(crate) struct Router {
     servings: Vec<Serving>,
     known: BTreeSet<String>,
-    remembered: RwLock<HashMap<String, Arc<[Route]>>>,
+    remembered: RwLock<HashMap<String, Arc<[Serving]>>>,
 }
 
 impl Router {
@@ -30,32 +29,35 @@ impl Router {
     /// A root event with its consumers.
     ///
     /// # Errors
-    /// `UnknownEventType`, with the nearest name, when nobody takes or declares the type.
-    pub(crate) fn root(&self, draft: Draft) -> Result<NewEvent> {
-        let routes = self.routes(&draft.kind);
-        if routes.is_empty() && !self.known.contains(draft.kind.as_ref()) {
+    /// `UnknownEventType`, with the nearest name, when nobody takes or declares the type; `InvalidArgument` when it has
+    /// not what a limit's key asks for.
+    pub(crate) fn root(&self, draft: Draft, owner: Option<&str>) -> Result<NewEvent> {
+        let takers = self.takers(&draft.kind);
+        if takers.is_empty() && !self.known.contains(draft.kind.as_ref()) {
             return Err(self.unknown(&draft.kind));
         }
-        Ok(NewEvent { draft, routes: routes.to_vec() })
+        route(draft, owner, &takers)
     }
 
     /// An emitted event with its consumers; none is fine.
-    pub(crate) fn emitted(&self, draft: Draft) -> NewEvent {
-        let routes = self.routes(&draft.kind).to_vec();
-        NewEvent { draft, routes }
+    ///
+    /// # Errors
+    /// `InvalidArgument` when it has not what a limit's key asks for.
+    pub(crate) fn emitted(&self, draft: Draft, owner: Option<&str>) -> Result<NewEvent> {
+        let takers = self.takers(&draft.kind);
+        route(draft, owner, &takers)
     }
 
-    fn routes(&self, kind: &str) -> Arc<[Route]> {
-        if let Some(routes) = self.remembered.read().unwrap_or_else(PoisonError::into_inner).get(kind) {
-            return Arc::clone(routes);
+    fn takers(&self, kind: &str) -> Arc<[Serving]> {
+        if let Some(takers) = self.remembered.read().unwrap_or_else(PoisonError::into_inner).get(kind) {
+            return Arc::clone(takers);
         }
-        let takes = |serving: &&Serving| serving.on.iter().any(|pattern| matches(pattern, kind));
-        let routes: Arc<[Route]> = self.servings.iter().filter(takes).map(|serving| serving.route.clone()).collect();
+        let takers: Arc<[Serving]> = self.servings.iter().filter(|serving| serving.takes(kind)).cloned().collect();
         let mut remembered = self.remembered.write().unwrap_or_else(PoisonError::into_inner);
         if remembered.len() < REMEMBERED_MAX {
-            remembered.insert(kind.to_owned(), Arc::clone(&routes));
+            remembered.insert(kind.to_owned(), Arc::clone(&takers));
         }
-        routes
+        takers
     }
 
     fn unknown(&self, kind: &str) -> Error {
@@ -69,6 +71,11 @@ impl Router {
     }
 }
 
+fn route(draft: Draft, owner: Option<&str>, takers: &[Serving]) -> Result<NewEvent> {
+    let routes = takers.iter().map(|taker| taker.route(&draft, owner)).collect::<Result<_>>()?;
+    Ok(NewEvent { draft, routes })
+}
+
 /// The name that is most like `word`, if any is like it at all.
 pub fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let likeness = |name: &str| strsim::jaro_winkler(word, name);
@@ -80,11 +87,14 @@ pub fn nearest<'a>(word: &str, names: impl IntoIterator<Item = &'a str>) -> Opti
 mod tests {
     use super::*;
     use crate::Weight;
+    use crate::limit::Policy;
 
     fn router() -> Router {
         let serving = |name: &str, on: &str| Serving {
             on: vec![on.to_owned()],
-            route: Route { consumer: name.to_owned(), weight: Weight::Tracked },
+            consumer: name.to_owned(),
+            weight: Weight::Tracked,
+            policy: Policy::default(),
         };
         let declared = ["declared.only".to_owned()];
         Router::new(&[serving("a", "ec2.start"), serving("b", "ec2.*")], &declared, &[])
@@ -92,16 +102,16 @@ mod tests {
 
     #[test]
     fn every_consumer_that_takes_the_type_gets_it() {
-        let new = router().root(Draft::new("ec2.start")).unwrap();
+        let new = router().root(Draft::new("ec2.start"), None).unwrap();
         assert_eq!(new.routes.iter().map(|route| route.consumer.as_str()).collect::<Vec<_>>(), ["a", "b"]);
-        assert!(router().root(Draft::new("declared.only")).unwrap().routes.is_empty());
+        assert!(router().root(Draft::new("declared.only"), None).unwrap().routes.is_empty());
     }
 
     #[test]
     fn an_unknown_type_gets_the_nearest_name() {
-        let error = router().root(Draft::new("ec.start")).unwrap_err();
+        let error = router().root(Draft::new("ec.start"), None).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::UnknownEventType);
         assert!(error.message().ends_with("did you mean ec2.start?"), "{error}");
-        assert!(!router().root(Draft::new("zzz")).unwrap_err().message().contains("mean"));
+        assert!(!router().root(Draft::new("zzz"), None).unwrap_err().message().contains("mean"));
     }
 }

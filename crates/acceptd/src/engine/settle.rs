@@ -5,10 +5,11 @@ use std::time::Duration;
 use crate::consumer::Consumer;
 use crate::engine::Engine;
 use crate::engine::execute::Attempted;
+use crate::engine::served::Served;
 use crate::store::{Claimed, Settle, Settled, Verdict};
 use crate::{
     Data, Delivery, DeliveryId, Done, Draft, Error, ErrorKind, Fail, Failure, Next, Outcome, Result, StoredEvent,
-    Timestamp,
+    Throttle, Timestamp,
 };
 
 /// How long the engine waits before it tries to store an end again.
@@ -18,15 +19,18 @@ const THROTTLE_MAX: Duration = Duration::from_secs(24 * 3600);
 
 impl Engine {
     /// Stores how an attempt on this node ended.
-    pub(crate) async fn finish(&self, consumer: &Consumer, claimed: &Claimed, attempted: Attempted) {
-        let Claimed { delivery, event, .. } = claimed;
+    pub(crate) async fn finish(&self, served: &Served, claimed: &Claimed, attempted: Attempted) {
+        let (consumer, Claimed { delivery, event, owner, .. }) = (served.consumer(), claimed);
+        let release = |unfinished| Verdict::Release { unfinished };
         let stored = match attempted {
             Attempted::Ended(outcome) => {
-                let verdict = self.verdict(consumer, delivery, event, outcome);
+                let verdict = self.verdict(consumer, delivery, event, owner.as_deref(), outcome);
+                self.hold_off(claimed, &verdict);
                 self.store_end(delivery.id, delivery.fence, verdict).await.map(drop)
             }
             Attempted::TakenOver(lease) => self.hand_over(consumer, delivery, lease).await,
-            Attempted::Stopped => self.store_end(delivery.id, delivery.fence, Verdict::Release).await.map(drop),
+            Attempted::Stopped => self.store_end(delivery.id, delivery.fence, release(true)).await.map(drop),
+            Attempted::Unstarted => self.store_end(delivery.id, delivery.fence, release(false)).await.map(drop),
         };
         self.0.reports.take(delivery.id);
         if let Err(error) = stored {
@@ -41,10 +45,11 @@ impl Engine {
         consumer: &Consumer,
         delivery: &Delivery,
         event: &StoredEvent,
+        owner: Option<&str>,
         outcome: Outcome,
     ) -> Verdict {
         match outcome {
-            Ok(done) => self.done(consumer, delivery, event, done),
+            Ok(done) => self.done(consumer, delivery, (event, owner), done),
             Err(fail) => self.failed(consumer, delivery, fail),
         }
     }
@@ -59,6 +64,7 @@ impl Engine {
             match self.0.store.settle(settle).await {
                 Ok(settled) => {
                     self.wake(&settled.woken);
+                    self.0.freed.notify_waiters();
                     self.0.changes.settled(&settled);
                     self.learn_pause(&verdict, &settled.delivery.consumer).await;
                     return Ok(settled);
@@ -71,9 +77,24 @@ impl Engine {
         }
     }
 
+    /// A target that asks to be left alone is left alone at once, also by what was claimed and has not started.
+    fn hold_off(&self, claimed: &Claimed, verdict: &Verdict) {
+        let (until, limit) = match verdict {
+            Verdict::Throttled { due, limit, .. } => (*due, limit.as_deref()),
+            Verdict::Done { pause: Some(pause), .. } => (pause.until, None),
+            _ => return,
+        };
+        let keys = claimed.keys.iter().map(|granted| &granted.key);
+        self.0.pacer.pause(keys.filter(|key| limit.is_none_or(|limit| limit == &*key.limit)), until);
+        if let Some(served) = self.0.served.get(&claimed.delivery.consumer).filter(|_| claimed.keys.is_empty()) {
+            served.throttled();
+        }
+    }
+
     /// A throttled attempt has paused its consumer: explanations shall say so at once.
     async fn learn_pause(&self, verdict: &Verdict, consumer: &str) {
-        if matches!(verdict, Verdict::Throttled { .. }) && self.closure(consumer).is_none() {
+        let is_wish = matches!(verdict, Verdict::Throttled { .. } | Verdict::Done { pause: Some(_), .. });
+        if is_wish && self.closure(consumer).is_none() {
             // The next heartbeat learns it if this one fails.
             self.heartbeat().await.ok();
         }
@@ -92,17 +113,31 @@ impl Engine {
         }
     }
 
-    fn done(&self, consumer: &Consumer, delivery: &Delivery, event: &StoredEvent, done: Done) -> Verdict {
+    fn done(
+        &self,
+        consumer: &Consumer,
+        delivery: &Delivery,
+        (event, owner): (&StoredEvent, Option<&str>),
+        done: Done,
+    ) -> Verdict {
         if let Some(failure) = self.refuse_emits(consumer, event, &done.emit) {
             return Verdict::GiveUp { failure, outcome: kept_outcome(&done) };
         }
-        let progress = done.progress.or_else(|| self.0.reports.take(delivery.id));
         let source = |draft: Draft| match draft.source.as_ref() {
             "/acceptd" => Draft { source: format!("/consumers/{}", consumer.name).into(), ..draft },
             _ => draft,
         };
-        let emit = done.emit.into_iter().map(|draft| self.0.router.emitted(source(draft))).collect();
-        Verdict::Done { result: done.result, emit, notify: done.notify, progress }
+        let routed = done.emit.iter().cloned().map(|draft| self.0.router.emitted(source(draft), owner)).collect();
+        let emit = match routed {
+            Ok(emit) => emit,
+            Err(error) => {
+                let failure = Failure::new("bad-event", Error::message(&error));
+                return Verdict::GiveUp { failure, outcome: kept_outcome(&done) };
+            }
+        };
+        let (now, progress) = (self.now(), done.progress.or_else(|| self.0.reports.take(delivery.id)));
+        let pause = done.pause.map(|pause| Throttle { until: clamp(pause.until, now), ..pause });
+        Verdict::Done { result: done.result, emit, notify: done.notify, progress, pause }
     }
 
     fn refuse_emits(&self, consumer: &Consumer, event: &StoredEvent, emit: &[Draft]) -> Option<Failure> {
@@ -127,22 +162,22 @@ impl Engine {
     }
 
     fn failed(&self, consumer: &Consumer, delivery: &Delivery, fail: Fail) -> Verdict {
-        let (now, policy, failure) = (self.now(), &consumer.retry, fail.failure);
+        let (now, policy, failure, unfinished) = (self.now(), &consumer.retry, fail.failure, fail.unfinished);
         match fail.next {
             Next::Retry => {
                 let due = now + policy.backoff(delivery.attempts, rand::random());
-                Verdict::Retry { due, failure }
+                Verdict::Retry { due, failure, unfinished }
             }
-            Next::RetryAfter(after) => Verdict::Retry { due: now + after, failure },
+            Next::RetryAfter(after) => Verdict::Retry { due: now + after, failure, unfinished },
             Next::Snooze(after) => Verdict::Snooze { due: now + after },
-            Next::Throttled { until, .. } => {
+            Next::Throttled { until, limit } => {
                 let since = delivery.throttled_since.unwrap_or(now);
                 if now.since(since) >= policy.give_up_after {
                     let limit = crate::duration::format_duration(policy.give_up_after);
                     let message = format!("throttled for longer than {limit}: {}", failure.message);
                     return Verdict::GiveUp { failure: Failure::new("throttled", message), outcome: None };
                 }
-                Verdict::Throttled { due: clamp(until, now), failure }
+                Verdict::Throttled { due: clamp(until, now), failure, limit }
             }
             Next::GiveUp => Verdict::GiveUp { failure, outcome: None },
         }

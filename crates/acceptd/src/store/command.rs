@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use super::queue::{Granted, KeyRef};
+use crate::limit::{Limit, Policy};
 use crate::{
-    Data, Delivery, DeliveryId, Draft, Failure, NewEvent, NodeId, Notice, OperationId, ProgressReport, Route,
-    StoredEvent, Timestamp,
+    Data, Delivery, DeliveryId, Draft, Error, Failure, NewEvent, NodeId, Notice, OperationId, ProgressReport, Result,
+    Route, StoredEvent, Throttle, Timestamp, Weight,
 };
 
 /// An operation to accept.
@@ -42,16 +44,25 @@ pub struct IdempotencyKey {
 /// A node asks for work.
 #[derive(Debug, Clone)]
 pub struct Claim {
-    /// For which consumer.
+    /// For which consumers. Those that share a limit ask together, so that they take turns.
+    pub wanted: Vec<Wanted>,
+    /// Who asks.
+    pub node: NodeId,
+    /// The present instant.
+    pub now: Timestamp,
+}
+
+/// A consumer that has room.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    /// Its name.
     pub consumer: String,
     /// How many at most.
     pub max: usize,
-    /// Who asks.
-    pub node: NodeId,
-    /// The consumer's limit of attempts.
+    /// Its limit of attempts.
     pub max_attempts: u32,
-    /// The present instant.
-    pub now: Timestamp,
+    /// How long its target may go on with an attempt that nobody hears of any more; None when it ends with the node.
+    pub remote_for: Option<Duration>,
 }
 
 /// What a claim gives.
@@ -59,10 +70,10 @@ pub struct Claim {
 pub struct Claims {
     /// The deliveries, running now.
     pub claimed: Vec<Claimed>,
-    /// When the next delivery that is not due yet will be; None when there is none.
-    pub next_due: Option<Timestamp>,
-    /// When the consumer's pause ends: `Some(None)` is a pause without an end.
-    pub paused: Option<Option<Timestamp>>,
+    /// When something else may start by itself: it is due then, or a limit lets it go. None when that is not known.
+    pub next: Option<Timestamp>,
+    /// Consumers that are paused, and when each pause ends; None is a pause without an end.
+    pub paused: Vec<(String, Option<Timestamp>)>,
 }
 
 /// A delivery to run.
@@ -74,6 +85,10 @@ pub struct Claimed {
     pub event: StoredEvent,
     /// The operation's owner.
     pub owner: Option<String>,
+    /// When it may start: a little later than now when a rate says so.
+    pub start: Timestamp,
+    /// The keys of limits that it holds.
+    pub keys: Vec<Granted>,
 }
 
 /// The end of an attempt.
@@ -102,6 +117,8 @@ pub enum Verdict {
         notify: Option<Notice>,
         /// Its last progress.
         progress: Option<ProgressReport>,
+        /// Its target asks to be left alone until then, and why.
+        pause: Option<Throttle>,
     },
     /// Another attempt follows at `due`, if any is left.
     Retry {
@@ -109,21 +126,29 @@ pub enum Verdict {
         due: Timestamp,
         /// What went wrong.
         failure: Failure,
+        /// Whether the target may still be working on it.
+        unfinished: bool,
     },
     /// Another attempt follows; this one does not count.
     Snooze {
         /// The earliest next attempt.
         due: Timestamp,
     },
-    /// The target throttles: the consumer is paused until `due` and this attempt does not count.
+    /// The target throttles: the limits that the delivery took are paused until `due`, each for its key, or else its
+    /// consumer; this attempt does not count.
     Throttled {
         /// The earliest next attempt.
         due: Timestamp,
         /// What the target said.
         failure: Failure,
+        /// The limit that it is about; None is every limit that the delivery took.
+        limit: Option<String>,
     },
-    /// The node stops; this attempt does not count.
-    Release,
+    /// The node stops, or a limit was paused before it started; this attempt does not count.
+    Release {
+        /// Whether the target may still be working on it.
+        unfinished: bool,
+    },
     /// A dead letter. `outcome` keeps what the handler had answered, for a person to look at.
     GiveUp {
         /// Why.
@@ -131,6 +156,33 @@ pub enum Verdict {
         /// The answer that could not be taken.
         outcome: Option<Data>,
     },
+}
+
+/// What can be paused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pausable {
+    /// A consumer.
+    Consumer(String),
+    /// A limit, or one of its keys.
+    Limit {
+        /// The limit's name.
+        limit: String,
+        /// Only this key.
+        key: Option<String>,
+    },
+}
+
+/// A call within an attempt asks for a slot and a start of a limit.
+#[derive(Debug, Clone)]
+pub struct Permit {
+    /// Which delivery.
+    pub delivery: DeliveryId,
+    /// The fence of the attempt.
+    pub fence: u64,
+    /// The limit and its key.
+    pub key: KeyRef,
+    /// The present instant.
+    pub now: Timestamp,
 }
 
 /// The result of a step.
@@ -160,8 +212,10 @@ pub enum DeadLetters {
 pub struct Register {
     /// The node.
     pub node: NodeId,
-    /// Each consumer's `on` patterns and route.
+    /// What each consumer takes, and how that waits.
     pub consumers: Vec<Serving>,
+    /// The limits as they are declared now.
+    pub limits: Vec<Limit>,
     /// How long a node may be silent before it counts as gone.
     pub lease: Duration,
     /// The present instant.
@@ -173,8 +227,35 @@ pub struct Register {
 pub struct Serving {
     /// The event types it takes, see [`crate::event::matches`].
     pub on: Vec<String>,
-    /// Its name and weight.
-    pub route: Route,
+    /// Its name.
+    pub consumer: String,
+    /// How its deliveries count.
+    pub weight: Weight,
+    /// How its deliveries wait.
+    pub policy: Policy,
+}
+
+impl Serving {
+    /// Whether it takes an event type.
+    pub fn takes(&self, kind: &str) -> bool {
+        self.on.iter().any(|pattern| crate::event::matches(pattern, kind))
+    }
+
+    /// Its route for an event.
+    ///
+    /// # Errors
+    /// `InvalidArgument` that names the consumer and the pointer that finds nothing.
+    pub fn route(&self, draft: &Draft, owner: Option<&str>) -> Result<Route> {
+        let named = |error: Error| Error::invalid(format!("consumer {}: {}", self.consumer, error.message()));
+        let lane = self.policy.lane(draft, owner).map_err(named)?;
+        Ok(Route { consumer: self.consumer.clone(), weight: self.weight, lane })
+    }
+
+    /// Its route for an event that was accepted before it asked for a key. One that the event does not have is empty.
+    pub fn route_anyway(&self, draft: &Draft, owner: Option<&str>) -> Route {
+        let route = self.route(draft, owner);
+        route.unwrap_or_else(|_| Route { consumer: self.consumer.clone(), weight: self.weight, lane: self.policy.nowhere() })
+    }
 }
 
 /// Which operations to list.

@@ -13,13 +13,16 @@ use std::time::Duration;
 mod command;
 pub mod memory;
 pub mod plan;
+pub mod queue;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 mod view;
 
 pub use command::*;
+pub use queue::{Granted, HoldId, KeyRef};
 pub use view::*;
 
+use crate::limit::LimitChange;
 use crate::{Closure, DeliveryId, Error, NodeId, NotificationId, OperationId, ProgressReport, Result, Timestamp};
 
 /// Opens the store that a URL names: `sqlite:FILE`, or `memory:` for tests.
@@ -48,8 +51,9 @@ pub trait Store: Send + Sync + 'static {
     /// `StorageFull`.
     fn accept(&self, accept: Accept) -> Answer<'_, Accepted>;
 
-    /// Hands out waiting deliveries of one consumer that are due: highest priority first, then the earliest due.
-    /// Each is running with a counted attempt and a new fence when this returns. Nothing while the consumer is paused.
+    /// Hands out waiting deliveries that are due and have all of their limits: consumers, keys and owners take turns;
+    /// within an owner the highest priority goes first, then the earliest due. Each is running with a counted attempt
+    /// and a new fence when this returns. Nothing of a consumer that is paused.
     fn claim(&self, claim: Claim) -> Answer<'_, Claims>;
 
     /// Ends an attempt: the delivery, its record, what it emits, its result and the notifications, together.
@@ -97,14 +101,41 @@ pub trait Store: Send + Sync + 'static {
     /// `NotFound`; `Conflict` when the delivery is no dead letter.
     fn discard(&self, delivery: DeliveryId, now: Timestamp) -> Answer<'_, Stopped>;
 
-    /// Shuts a consumer's gate. A pause by a person (no end) replaces a timed one; a later end replaces an earlier one.
-    fn pause(&self, consumer: String, closure: Closure) -> Answer<'_, ()>;
+    /// Pauses a consumer or a limit. A pause by a person (no end) replaces a timed one; a later end replaces an earlier
+    /// one.
+    ///
+    /// # Errors
+    /// `NotFound` for a limit that is not declared.
+    fn pause(&self, what: Pausable, closure: Closure) -> Answer<'_, ()>;
 
-    /// Opens a consumer's gate. False when it was not shut.
-    fn resume(&self, consumer: String, now: Timestamp) -> Answer<'_, bool>;
+    /// Lets a consumer or a limit go on. False when it was not paused.
+    ///
+    /// # Errors
+    /// `NotFound` for a limit that is not declared.
+    fn resume(&self, what: Pausable, now: Timestamp) -> Answer<'_, bool>;
 
-    /// Enters a node with the consumers it serves, routes root events that waited for one of them, and notes for how
-    /// long each consumer was not served. A store may do so in several transactions: what is left over is done by the
+    /// Changes a limit from now on, in place of what is declared; None takes the change back.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    fn change_limit(&self, limit: String, change: Option<LimitChange>) -> Answer<'_, LimitView>;
+
+    /// Takes a slot and a start of a limit for a call within a running attempt, which holds it until it gives it back
+    /// or ends.
+    ///
+    /// # Errors
+    /// As for `settle`; `NotFound` for a limit that is not declared.
+    fn permit(&self, permit: Permit) -> Answer<'_, Permitted>;
+
+    /// Gives a permit back. Answers the consumers whose limits have room again.
+    fn give_back(&self, permit: HoldId, now: Timestamp) -> Answer<'_, Vec<String>>;
+
+    /// The clock was set by so many microseconds: leases, pauses of limits, rates and held slots move along.
+    fn shift(&self, micros: i64) -> Answer<'_, ()>;
+
+    /// Enters a node with the limits that are declared and the consumers it serves, routes root events that waited for
+    /// one of them, finds the place of deliveries whose keys are others now, and notes for how long each consumer was
+    /// not served. A store may do so in several transactions: what is left over is done by the
     /// next call.
     fn register(&self, register: Register) -> Answer<'_, Registered>;
 
@@ -140,7 +171,25 @@ pub trait Store: Send + Sync + 'static {
     /// `NotFound`.
     fn chain(&self, id: OperationId) -> Answer<'_, Chain>;
 
-    /// One delivery with its event, and how many stand before it in its consumer's queue (at most 1,001).
+    /// Root events of an operation with what became of them, in the order of the request, after this ordinal.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    fn items(&self, id: OperationId, after: Option<i64>, size: usize) -> Answer<'_, Listing<Item>>;
+
+    /// How many deliveries of an operation wait and run, by consumer and group.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    fn groups(&self, id: OperationId) -> Answer<'_, Vec<GroupCount>>;
+
+    /// What holds each of these groups of a consumer now.
+    fn standing(&self, groups: Vec<(String, String)>, now: Timestamp) -> Answer<'_, Vec<Standing>>;
+
+    /// Every limit and where it stands.
+    fn limits(&self, now: Timestamp) -> Answer<'_, Vec<LimitView>>;
+
+    /// One delivery with its event, and how many stand before it in its group (at most 1,001).
     ///
     /// # Errors
     /// `NotFound`.

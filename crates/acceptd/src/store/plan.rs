@@ -3,9 +3,10 @@
 use crate::delivery::{self, Action, Attempt, Refusal, State};
 use crate::notification::ending_notice;
 use crate::operation::Operation;
-use crate::store::{Accept, Settle, Verdict};
+use crate::store::queue::Grant;
+use crate::store::{Accept, Claim, Serving, Settle, Verdict};
 use crate::{
-    Data, Delivery, Error, ErrorKind, EventKey, Failure, Ids, NewEvent, Notice, Notification, Route, StoredEvent,
+    Closure, Data, Delivery, Draft, Error, ErrorKind, EventKey, Failure, Ids, NewEvent, Notice, Notification, Route, StoredEvent,
     Timestamp,
 };
 
@@ -39,6 +40,8 @@ pub struct Change {
     pub notifications: Vec<Notification>,
     /// Whether the operation ended with this.
     pub concluded: bool,
+    /// Until when the attempt's slots stay held, when nobody will hear of its end.
+    pub lingers: Option<Timestamp>,
 }
 
 /// Plans an accept of events that are all new.
@@ -72,6 +75,19 @@ pub fn route(
     }
 }
 
+/// What a claim does to a delivery.
+pub fn claim(claim: &Claim, delivery: &Delivery, grant: &Grant) -> Action {
+    let wanted = claim.wanted.iter().find(|wanted| wanted.consumer == delivery.consumer);
+    // Whoever is at the other end has this long: what starts later has less.
+    let remote_for = wanted.and_then(|wanted| wanted.remote_for).filter(|_| !grant.keys.is_empty());
+    Action::Claim {
+        node: claim.node,
+        max_attempts: wanted.map_or(1, |wanted| wanted.max_attempts),
+        deadline: remote_for.map(|remote_for| grant.start + remote_for),
+        held_by: grant.held_by.clone(),
+    }
+}
+
 /// Plans a settle. `cause` is the event that the delivery carries.
 ///
 /// # Errors
@@ -85,7 +101,7 @@ pub fn settle(
 ) -> crate::Result<Change> {
     let action = Action::Settle { fence: settle.fence, verdict: (&settle.verdict).into() };
     let mut change = apply(delivery, operation, &action, settle.now)?;
-    if let Verdict::Done { result, emit, notify, progress } = &settle.verdict {
+    if let Verdict::Done { result, emit, notify, progress, .. } = &settle.verdict {
         change.result = result.clone();
         if progress.is_some() {
             change.delivery.progress.clone_from(progress);
@@ -148,6 +164,7 @@ fn apply(delivery: &Delivery, mut operation: Operation, action: &Action, now: Ti
         result: None,
         notifications: Vec::new(),
         concluded: false,
+        lingers: delivery::lingers(delivery, action),
     })
 }
 
@@ -195,6 +212,53 @@ fn stored(
     }
 }
 
+/// The event type that says that an operation has ended.
+pub const OPERATION_ENDED: &str = "acceptd.operation.ended";
+
+/// Plans the operation that tells consumers of an operation's end; None when nobody takes it, and for its own end.
+pub fn announce(ended: &Operation, takers: &[Serving], now: Timestamp, ids: &mut Ids) -> Option<NewOperation> {
+    let (status, at) = ended.ended.filter(|_| ended.kind != OPERATION_ENDED && !takers.is_empty())?;
+    let tally = ended.deciding();
+    let data = serde_json::json!({
+        "operation": ended.id,
+        "type": ended.kind,
+        "status": status,
+        "owner": ended.owner,
+        "createTime": ended.created,
+        "endTime": at,
+        "progress": { "total": tally.total, "done": tally.done, "failed": tally.dead, "canceled": tally.canceled },
+    });
+    let mut draft = Draft::new(OPERATION_ENDED);
+    draft.subject = Some(ended.id.to_string());
+    draft.data = Data::json(&data).ok();
+    let routes = takers.iter().map(|taker| taker.route_anyway(&draft, ended.owner.as_deref())).collect();
+    let told = Accept {
+        events: vec![NewEvent { draft, routes }],
+        owner: None,
+        due: now,
+        priority: ended.priority,
+        idempotency: None,
+        backlog_max: u64::MAX,
+        now,
+    };
+    Some(accept(&told, ids))
+}
+
+/// What a settle says about the limits of its delivery: which one, and until when to leave it alone; None in place of
+/// the closure says that all went well.
+pub fn lesson(settle: &Settle) -> Option<(Option<&str>, Option<Closure>)> {
+    let closure = |until: Timestamp, reason: &str| {
+        let (by, reason) = ("target".to_owned(), reason.to_owned());
+        Closure { gate: crate::Gate::Pause, from: settle.now, until: Some(until), by, reason }
+    };
+    match &settle.verdict {
+        Verdict::Done { pause: Some(pause), .. } => Some((None, Some(closure(pause.until, &pause.reason)))),
+        Verdict::Done { pause: None, .. } => Some((None, None)),
+        Verdict::Throttled { due, failure, limit } => Some((limit.as_deref(), Some(closure(*due, &failure.message)))),
+        _ => None,
+    }
+}
+
 /// A refusal as the error that callers get.
 pub fn refused(delivery: &Delivery, refusal: Refusal) -> Error {
     let kind = match refusal {
@@ -210,10 +274,12 @@ impl From<&Verdict> for delivery::Verdict {
     fn from(verdict: &Verdict) -> Self {
         match verdict {
             Verdict::Done { .. } => Self::Done,
-            Verdict::Retry { due, failure } => Self::Retry { due: *due, failure: failure.clone() },
+            Verdict::Retry { due, failure, unfinished } => {
+                Self::Retry { due: *due, failure: failure.clone(), unfinished: *unfinished }
+            }
             Verdict::Snooze { due } => Self::Snooze { due: *due },
-            Verdict::Throttled { due, failure } => Self::Throttled { due: *due, failure: failure.clone() },
-            Verdict::Release => Self::Release,
+            Verdict::Throttled { due, failure, .. } => Self::Throttled { due: *due, failure: failure.clone() },
+            Verdict::Release { unfinished } => Self::Release { unfinished: *unfinished },
             Verdict::GiveUp { failure, .. } => Self::GiveUp { failure: failure.clone() },
         }
     }

@@ -1,7 +1,10 @@
 //! What the verbs of a [`Store`](super::Store) answer.
 
+use super::queue::{Blocker, Bound, Grant, Hold, HoldId};
+use crate::delivery::State;
+use crate::limit::{Limit, LimitChange};
 use crate::{
-    Attempt, Closure, Data, Delivery, DeliveryId, Notification, NotificationId, Operation, OperationId, Status,
+    Attempt, Closure, Data, Delivery, DeliveryId, Failure, Notification, NotificationId, Operation, OperationId, Status,
     StoredEvent, Timestamp,
 };
 
@@ -47,7 +50,7 @@ pub struct Settled {
     pub delivery: Delivery,
     /// How the operation ended, when it ended with this.
     pub ended: Option<Status>,
-    /// Consumers that got new deliveries.
+    /// Consumers that got new deliveries, or whose limits have room again.
     pub woken: Vec<String>,
     /// Whom a notification was written for; None inside is nobody in particular.
     pub notified: Vec<NotificationId>,
@@ -73,6 +76,8 @@ pub struct Rescued {
     pub delivery: Delivery,
     /// Notifications written, when it ended its operation.
     pub notified: Vec<NotificationId>,
+    /// Consumers that got new deliveries, or whose limits have room again.
+    pub woken: Vec<String>,
 }
 
 /// What registering found.
@@ -142,8 +147,146 @@ pub struct DeliveryView {
     pub event: StoredEvent,
     /// The operation's owner.
     pub owner: Option<String>,
-    /// Waiting deliveries of the consumer that come before it; at most 1,001.
+    /// Waiting deliveries of its group that come before it; at most 1,001.
     pub ahead: usize,
+}
+
+/// A root event of an operation with what became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    /// Its place among the root events, from 0.
+    pub index: u64,
+    /// The event, without its data.
+    pub event: StoredEvent,
+    /// Its deliveries, with the result of each and why the last attempt failed.
+    pub deliveries: Vec<ItemDelivery>,
+}
+
+/// A delivery of an item.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ItemDelivery {
+    /// The delivery.
+    pub delivery: Delivery,
+    /// Its result.
+    pub result: Option<Data>,
+    /// Why its last attempt failed, unless it is done.
+    pub failure: Option<Failure>,
+}
+
+/// Where an item stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ItemState {
+    /// Nothing of it has started.
+    Queued,
+    /// Something of it has started, and not everything has ended.
+    Running,
+    /// Everything ended well.
+    Succeeded,
+    /// Something gave up.
+    Failed,
+    /// Something was canceled.
+    Canceled,
+}
+
+impl Item {
+    /// Where it stands.
+    pub fn state(&self) -> ItemState {
+        let any = |state| self.deliveries.iter().any(|one| one.delivery.state == state);
+        let lives = self.deliveries.is_empty() || any(State::Waiting) || any(State::Running);
+        match lives {
+            true if self.deliveries.iter().any(|one| one.delivery.fence > 0) => ItemState::Running,
+            true => ItemState::Queued,
+            false if any(State::Dead) => ItemState::Failed,
+            false if any(State::Canceled) => ItemState::Canceled,
+            false => ItemState::Succeeded,
+        }
+    }
+}
+
+/// How many deliveries of an operation wait and run in a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GroupCount {
+    /// The consumer.
+    pub consumer: String,
+    /// The group.
+    pub group: String,
+    /// Deliveries that wait.
+    pub waiting: u64,
+    /// Deliveries that run.
+    pub running: u64,
+}
+
+/// What asking for a permit comes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Permitted {
+    /// It is held, and the call may start then.
+    Held {
+        /// To give it back by.
+        id: HoldId,
+        /// When the call may start, and its key.
+        grant: Grant,
+    },
+    /// The limit has no room; worth asking again then, or when something ends.
+    Busy(Option<Timestamp>),
+}
+
+/// What holds a group now, and how fast it can be worked off.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Standing {
+    /// What holds it; None when it only waits for its consumer.
+    pub blocker: Option<Blocker>,
+    /// What its limits allow.
+    pub bounds: Vec<Bound>,
+    /// Deliveries that are due and wait in it.
+    pub waiting: u64,
+}
+
+/// A limit and where it stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LimitView {
+    /// The limit as it holds now.
+    pub limit: Limit,
+    /// The limit as it is declared.
+    pub declared: Limit,
+    /// What was changed at run time.
+    pub change: Option<LimitChange>,
+    /// The pause of all of it.
+    pub pause: Option<Closure>,
+    /// The consumers that it holds.
+    pub consumers: Vec<String>,
+    /// Slots that are held, of all keys.
+    pub in_use: u64,
+    /// Deliveries that wait, of all keys.
+    pub waiting: u64,
+    /// The keys with most waiting, at most 20.
+    pub keys: Vec<KeyView>,
+}
+
+/// A key of a limit and where it stands.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct KeyView {
+    /// Its value; empty for a limit without a key.
+    pub key: String,
+    /// Slots that are held.
+    pub in_use: u64,
+    /// Deliveries that are due and wait.
+    pub waiting: u64,
+    /// Its pause.
+    pub pause: Option<Closure>,
+    /// The starts in a second that it has found, when the limit looks for its rate.
+    pub found_rate: Option<f64>,
+    /// When the next start may be, when there is a rate.
+    pub next_start: Option<Timestamp>,
+    /// Who holds its slots, at most 5.
+    pub holders: Vec<Hold>,
+}
+
+impl KeyView {
+    /// Whether it tells anything.
+    pub fn says_something(&self) -> bool {
+        self.in_use + self.waiting > 0 || self.pause.is_some() || self.found_rate.is_some()
+    }
 }
 
 /// A delivery that gave up.

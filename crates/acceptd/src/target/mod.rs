@@ -33,6 +33,11 @@ pub trait Target: Send + Sync + 'static {
     /// What the catalog says of it.
     fn describe(&self) -> TargetDescription;
 
+    /// Whether it may go on with an attempt when this node is gone or has let go of it.
+    fn is_remote(&self) -> bool {
+        false
+    }
+
     /// How its deliveries count for an operation's end.
     fn weight(&self) -> Weight {
         Weight::Tracked

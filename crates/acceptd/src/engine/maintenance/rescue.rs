@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::Result;
 use crate::engine::Engine;
 use crate::engine::service::Service;
+use crate::store::Rescued;
 
 pub(crate) struct Rescue;
 
@@ -16,9 +17,21 @@ impl Service for Rescue {
     }
 
     async fn pass(engine: &Engine) -> Result<()> {
+        follow_clock(engine).await?;
         engine.heartbeat().await?;
         rescue_once(engine).await
     }
+}
+
+/// When someone set the machine's clock, what is measured in time moves along before anything looks at it.
+async fn follow_clock(engine: &Engine) -> Result<()> {
+    let set_by = engine.0.clock.set_by();
+    if set_by != 0 {
+        tracing::warn!(milliseconds = set_by / 1_000, "the machine's clock was set; leases and limits move along");
+        engine.0.store.shift(set_by).await?;
+        engine.0.clock.follow(set_by);
+    }
+    Ok(())
 }
 
 /// One look at all leases.
@@ -33,7 +46,8 @@ pub(crate) async fn rescue_once(engine: &Engine) -> Result<()> {
             inner.changes.notified();
         }
     }
-    let mut consumers: Vec<_> = rescued.into_iter().map(|rescued| rescued.delivery.consumer).collect();
+    let concerns = |rescued: Rescued| rescued.woken.into_iter().chain([rescued.delivery.consumer]);
+    let mut consumers: Vec<_> = rescued.into_iter().flat_map(concerns).collect();
     consumers.sort();
     consumers.dedup();
     engine.wake(&consumers);

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::{KeptKey, Tables, consumers_of};
-use crate::store::{Accept, Accepted, IdempotencyKey, KnownEvent, Replay, plan};
+use crate::store::plan::{self, NewOperation};
+use crate::store::{Accept, Accepted, IdempotencyKey, KnownEvent, Replay};
 use crate::{Error, ErrorKind, NewEvent, OperationId, Result, Timestamp};
 
 impl Tables {
@@ -21,23 +22,32 @@ impl Tables {
         accept.events = fresh;
         self.check_backlog(&accept)?;
         let new = plan::accept(&accept, &mut self.ids);
+        let operation = new.operation.clone();
+        let woken = self.add(new, accept.due);
+        if let Some(IdempotencyKey { scope, key, fingerprint, expires }) = accept.idempotency {
+            self.keys.insert((scope, key), KeptKey { fingerprint, operation: operation.id, expires });
+        }
+        Ok(Accepted { operation, replay: Replay::New, known, woken, due: accept.due })
+    }
+
+    /// Writes a new operation. Answers the consumers that got deliveries.
+    pub(super) fn add(&mut self, new: NewOperation, due: Timestamp) -> Vec<String> {
         let id = new.operation.id;
         for (event, unrouted) in new.events {
             if let Some(given) = &event.draft.id {
                 self.known.insert((event.draft.source.to_string(), given.clone()), id);
             }
             if unrouted {
-                self.unrouted.insert(event.key, accept.due);
+                self.unrouted.insert(event.key, due);
             }
             self.events.insert(event.key, event);
         }
         let woken = consumers_of(&new.deliveries);
-        new.deliveries.into_iter().for_each(|delivery| self.put(delivery));
-        self.operations.insert(id, new.operation.clone());
-        if let Some(IdempotencyKey { scope, key, fingerprint, expires }) = accept.idempotency {
-            self.keys.insert((scope, key), KeptKey { fingerprint, operation: id, expires });
+        for delivery in new.deliveries {
+            self.put(delivery);
         }
-        Ok(Accepted { operation: new.operation, replay: Replay::New, known, woken, due: accept.due })
+        self.operations.insert(id, new.operation);
+        woken
     }
 
     /// The operation that was accepted under this key, while the key is kept.

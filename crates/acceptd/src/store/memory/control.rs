@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::{Node, Tables};
 use crate::delivery::{Action, State};
-use crate::store::{Register, Registered, Rescued, plan};
-use crate::{Closure, Delivery, EventKey, Gate, NodeId, Result, Route, Timestamp, event};
+use crate::store::{Register, Registered, Rescued, Serving, plan};
+use crate::{Closure, Delivery, Draft, EventKey, Gate, NodeId, Result, Route, Timestamp};
 
 impl Tables {
     /// What keeps a consumer from claiming at that instant.
@@ -50,8 +50,9 @@ impl Tables {
     }
 
     pub(super) fn register(&mut self, register: &Register) -> Result<Registered> {
+        self.declare(register)?;
         let routed = self.route_waiting(register)?;
-        let names: BTreeSet<_> = register.consumers.iter().map(|serving| serving.route.consumer.clone()).collect();
+        let names: BTreeSet<_> = register.consumers.iter().map(|serving| serving.consumer.clone()).collect();
         for name in &names {
             self.note_absence(name, register);
         }
@@ -75,7 +76,8 @@ impl Tables {
             let operation = self.operation(delivery.operation)?.clone();
             let change = plan::act(&Action::Rescue, &delivery, operation, now, &mut self.ids)?;
             let delivery = change.delivery.clone();
-            rescued.push(Rescued { delivery, notified: self.apply(change).notified });
+            let applied = self.apply(change, now);
+            rescued.push(Rescued { delivery, notified: applied.notified, woken: applied.woken });
         }
         Ok(rescued)
     }
@@ -105,13 +107,51 @@ impl Tables {
         self.closures.entry(consumer.to_owned()).or_default().push(closure);
     }
 
+    /// Takes over the limits and how each consumer's deliveries wait by now. Those that stand elsewhere by that move.
+    fn declare(&mut self, register: &Register) -> Result<()> {
+        for limit in &register.limits {
+            let change = self.queue.change(&limit.name).cloned();
+            let pause = self.queue.limit_pause(&limit.name).cloned();
+            self.queue.declare(limit.clone(), change, pause);
+        }
+        self.takers.clear();
+        let mut moved = Vec::new();
+        for serving in &register.consumers {
+            let before = self.queue.policy(&serving.consumer).cloned().unwrap_or_default();
+            if before.moves(&serving.policy) {
+                moved.push(serving);
+            }
+            self.queue.set_policy(&serving.consumer, serving.policy.clone());
+            if serving.takes(plan::OPERATION_ENDED) {
+                self.takers.push(serving.clone());
+            }
+        }
+        for serving in moved {
+            self.replace(serving)?;
+        }
+        self.recall();
+        Ok(())
+    }
+
+    /// Finds the new places of a consumer's deliveries.
+    fn replace(&mut self, serving: &Serving) -> Result<()> {
+        let live: Vec<_> = self.live().filter(|one| one.consumer == serving.consumer).cloned().collect();
+        for delivery in live {
+            let owner = self.operation(delivery.operation)?.owner.clone();
+            let lane = serving.route_anyway(&self.event(delivery.event)?.draft, owner.as_deref()).lane;
+            self.keep(Delivery { lane, ..delivery });
+        }
+        Ok(())
+    }
+
     /// Gives root events that no consumer took to those that match now.
     fn route_waiting(&mut self, register: &Register) -> Result<usize> {
         let unrouted: Vec<(EventKey, Timestamp)> = self.unrouted.iter().map(|(key, due)| (*key, *due)).collect();
         let mut routed = 0;
         for (key, due) in unrouted {
             let event = self.event(key)?;
-            let routes = routes_for(&event.draft.kind, register);
+            let owner = self.operation(event.operation)?.owner.clone();
+            let routes = routes_for(&event.draft, owner.as_deref(), register);
             if routes.is_empty() {
                 continue;
             }
@@ -121,7 +161,9 @@ impl Tables {
             let times = (due.max(register.now), register.now);
             plan::route(&key, &routes, &mut operation, times, &mut self.ids, &mut deliveries);
             self.operations.insert(operation.id, operation);
-            deliveries.into_iter().for_each(|delivery| self.put(delivery));
+            for delivery in deliveries {
+                self.put(delivery);
+            }
             self.unrouted.remove(&key);
             routed += 1;
         }
@@ -129,8 +171,7 @@ impl Tables {
     }
 }
 
-fn routes_for(kind: &str, register: &Register) -> Vec<Route> {
-    let takes = |on: &[String]| on.iter().any(|pattern| event::matches(pattern, kind));
-    let serving = register.consumers.iter().filter(|serving| takes(&serving.on));
-    serving.map(|serving| serving.route.clone()).collect()
+fn routes_for(draft: &Draft, owner: Option<&str>, register: &Register) -> Vec<Route> {
+    let takers = register.consumers.iter().filter(|serving| serving.takes(&draft.kind));
+    takers.map(|serving| serving.route_anyway(draft, owner)).collect()
 }

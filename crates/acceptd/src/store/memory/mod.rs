@@ -8,7 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use super::queue::Queue;
 use super::*;
+use crate::delivery::State;
+use crate::limit::LimitChange;
 use crate::{
     Attempt, Closure, Data, Delivery, DeliveryId, Error, EventKey, Ids, NodeId, Notification, NotificationId,
     Operation, OperationId, ProgressReport, Result, StoredEvent, Timestamp,
@@ -18,6 +21,7 @@ mod accept;
 mod claim;
 mod control;
 mod end;
+mod limits;
 mod prune;
 mod query;
 mod settle;
@@ -70,6 +74,9 @@ struct Tables {
     deliveries: BTreeMap<DeliveryId, Delivery>,
     /// The deliveries that have not ended.
     live: BTreeSet<DeliveryId>,
+    /// Those of them that wait, are due, and are known to the queue.
+    ready: BTreeSet<DeliveryId>,
+    queue: Queue,
     attempts: BTreeMap<(DeliveryId, u64), Attempt>,
     /// Results of deliveries that are done, and kept outcomes of dead letters.
     results: BTreeMap<DeliveryId, Data>,
@@ -80,6 +87,8 @@ struct Tables {
     served: BTreeMap<String, Timestamp>,
     /// What shut each consumer's gate, oldest first.
     closures: BTreeMap<String, Vec<Closure>>,
+    /// The consumers that take the ends of operations.
+    takers: Vec<Serving>,
 }
 
 /// An idempotency key and what was accepted under it.
@@ -108,6 +117,8 @@ impl Tables {
             keys: BTreeMap::new(),
             deliveries: BTreeMap::new(),
             live: BTreeSet::new(),
+            ready: BTreeSet::new(),
+            queue: Queue::default(),
             attempts: BTreeMap::new(),
             results: BTreeMap::new(),
             steps: BTreeMap::new(),
@@ -115,6 +126,7 @@ impl Tables {
             nodes: BTreeMap::new(),
             served: BTreeMap::new(),
             closures: BTreeMap::new(),
+            takers: Vec::new(),
         }
     }
 
@@ -130,8 +142,42 @@ impl Tables {
         self.events.get(&key).ok_or_else(|| Error::not_found("event", key))
     }
 
-    /// Writes a delivery; the only way in which one is written.
-    fn put(&mut self, delivery: Delivery) {
+    /// Writes a delivery and tells the queue. Answers the consumers whose limits have room again.
+    fn put(&mut self, delivery: Delivery) -> Vec<String> {
+        self.put_lingering(delivery, None)
+    }
+
+    /// The same for one whose attempt may still be going on until then, where nobody hears of it.
+    fn put_lingering(&mut self, delivery: Delivery, lingers: Option<Timestamp>) -> Vec<String> {
+        let (consumer, group) = (delivery.consumer.clone(), delivery.lane.group.clone());
+        let mut woken = Vec::new();
+        if self.ready.remove(&delivery.id) {
+            self.queue.withdraw(&consumer, &group);
+        }
+        if let Some(before) = self.deliveries.get(&delivery.id).filter(|before| before.state == State::Running)
+            && delivery.state != State::Running
+        {
+            let attempt = HoldId::of(before);
+            for permit in self.queue.permits(attempt) {
+                woken.extend(self.queue.left(permit, None));
+            }
+            woken.extend(self.queue.left(attempt, lingers));
+        }
+        if delivery.state == State::Waiting && delivery.due <= delivery.since {
+            self.ready.insert(delivery.id);
+            self.queue.offer(&consumer, &group);
+        }
+        let (ordered, state) = (delivery.lane.ordered, delivery.state);
+        self.keep(delivery);
+        if ordered && state != State::Running {
+            self.queue.look_again(&consumer, &group);
+            woken.push(consumer);
+        }
+        woken
+    }
+
+    /// Writes a delivery, and nothing else.
+    fn keep(&mut self, delivery: Delivery) {
         if delivery.state.has_ended() {
             self.live.remove(&delivery.id);
         } else {
@@ -198,15 +244,31 @@ impl Store for MemoryStore {
         self.answer(move |tables| tables.discard(delivery, now))
     }
 
-    fn pause(&self, consumer: String, closure: Closure) -> Answer<'_, ()> {
-        self.answer(move |tables| {
-            tables.shut(&consumer, closure);
-            Ok(())
-        })
+    fn pause(&self, what: Pausable, closure: Closure) -> Answer<'_, ()> {
+        self.answer(move |tables| tables.pause(&what, closure))
     }
 
-    fn resume(&self, consumer: String, now: Timestamp) -> Answer<'_, bool> {
-        self.answer(move |tables| Ok(tables.open(&consumer, now)))
+    fn resume(&self, what: Pausable, now: Timestamp) -> Answer<'_, bool> {
+        self.answer(move |tables| tables.resume(&what, now))
+    }
+
+    fn change_limit(&self, limit: String, change: Option<LimitChange>) -> Answer<'_, LimitView> {
+        self.answer(move |tables| tables.change_limit(&limit, change))
+    }
+
+    fn permit(&self, permit: Permit) -> Answer<'_, Permitted> {
+        self.answer(move |tables| tables.permit(&permit))
+    }
+
+    fn give_back(&self, permit: HoldId, _now: Timestamp) -> Answer<'_, Vec<String>> {
+        self.answer(move |tables| Ok(tables.queue.left(permit, None)))
+    }
+
+    fn shift(&self, micros: i64) -> Answer<'_, ()> {
+        self.answer(move |tables| {
+            tables.shift(micros);
+            Ok(())
+        })
     }
 
     fn register(&self, register: Register) -> Answer<'_, Registered> {
@@ -242,6 +304,25 @@ impl Store for MemoryStore {
 
     fn chain(&self, id: OperationId) -> Answer<'_, Chain> {
         self.answer(move |tables| tables.chain(id))
+    }
+
+    fn items(&self, id: OperationId, after: Option<i64>, size: usize) -> Answer<'_, Listing<Item>> {
+        self.answer(move |tables| tables.items(id, after, size))
+    }
+
+    fn groups(&self, id: OperationId) -> Answer<'_, Vec<GroupCount>> {
+        self.answer(move |tables| tables.groups(id))
+    }
+
+    fn standing(&self, groups: Vec<(String, String)>, now: Timestamp) -> Answer<'_, Vec<Standing>> {
+        self.answer(move |tables| {
+            let standing = |(consumer, group): &(String, String)| tables.queue.standing(consumer, group, now);
+            Ok(groups.iter().map(standing).collect())
+        })
+    }
+
+    fn limits(&self, now: Timestamp) -> Answer<'_, Vec<LimitView>> {
+        self.answer(move |tables| Ok(tables.queue.limits(now)))
     }
 
     fn delivery(&self, id: DeliveryId) -> Answer<'_, DeliveryView> {

@@ -1,13 +1,14 @@
 //! Looking: nothing here changes anything but the mark that a notification was read.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Tables;
 use super::claim::place;
 use crate::delivery::State;
+use crate::limit::Lane;
 use crate::store::{
-    Chain, ConsumerResult, ConsumerView, DeadLetter, DeliveryView, Listing, NotificationQuery, OperationFilter,
-    OperationView, Ordinal, Page,
+    Chain, ConsumerResult, ConsumerView, DeadLetter, DeliveryView, GroupCount, Item, ItemDelivery, Listing,
+    NotificationQuery, OperationFilter, OperationView, Ordinal, Page,
 };
 use crate::{
     Closure, Delivery, DeliveryId, Error, Notification, NotificationId, Operation, OperationId, Result, StoredEvent,
@@ -84,12 +85,69 @@ impl Tables {
         let owner = self.operation(delivery.operation)?.owner.clone();
         let ahead = match delivery.state {
             State::Waiting => {
-                let before = |other: &&Delivery| place(other) < place(&delivery);
-                self.waiting(&delivery.consumer).filter(before).take(AHEAD_MAX).count()
+                self.ahead(&delivery)
             }
             _ => 0,
         };
         Ok(DeliveryView { delivery, event, owner, ahead })
+    }
+
+    /// How many in line come before a waiting delivery: all before it in its lane, and as many turns of the others.
+    fn ahead(&self, delivery: &Delivery) -> usize {
+        let Lane { group, turn, ordered } = &delivery.lane;
+        if *ordered {
+            let before = |other: &&Delivery| other.consumer == delivery.consumer && other.id < delivery.id;
+            return self.live().filter(before).filter(|other| other.lane.group == *group).take(AHEAD_MAX).count();
+        }
+        let mut lanes: BTreeMap<&str, usize> = BTreeMap::new();
+        for other in self.in_line(&delivery.consumer, group).filter(|other| other.id != delivery.id) {
+            if other.lane.turn != *turn || place(other) < place(delivery) {
+                *lanes.entry(&other.lane.turn).or_default() += 1;
+            }
+        }
+        let mine = lanes.remove(turn.as_str()).unwrap_or(0);
+        let turns = lanes.into_iter().map(|(lane, count)| count.min(mine + usize::from(lane < turn.as_str())));
+        (mine + turns.sum::<usize>()).min(AHEAD_MAX)
+    }
+
+    pub(super) fn items(&self, id: OperationId, after: Option<i64>, size: usize) -> Result<Listing<Item>> {
+        self.operation(id)?;
+        let roots = self.events.values().filter(|event| event.operation == id && event.depth == 0);
+        let numbered = roots.zip(0_u64..).filter(|(event, _)| after.is_none_or(|after| event.key.ordinal() > after));
+        let mut numbered = numbered.peekable();
+        let mut items = Vec::new();
+        while items.len() < size
+            && let Some((event, index)) = numbered.next()
+        {
+            let of_event = self.of(id).filter(|delivery| delivery.event == event.key);
+            items.push(Item { index, event: event.head(), deliveries: of_event.map(|one| self.item(one)).collect() });
+        }
+        let next = items.last().map(|item| item.event.key.ordinal()).filter(|_| numbered.peek().is_some());
+        Ok(Listing { items, next })
+    }
+
+    fn item(&self, delivery: &Delivery) -> ItemDelivery {
+        let is_done = delivery.state == State::Done;
+        let last = self.attempts.range((delivery.id, 0)..=(delivery.id, u64::MAX)).next_back();
+        let failure = last.and_then(|(_, attempt)| attempt.failure.clone()).filter(|_| !is_done);
+        let result = self.results.get(&delivery.id).filter(|_| is_done).cloned();
+        ItemDelivery { delivery: delivery.clone(), result, failure }
+    }
+
+    pub(super) fn groups(&self, id: OperationId) -> Result<Vec<GroupCount>> {
+        self.operation(id)?;
+        let mut groups: BTreeMap<(&str, &str), GroupCount> = BTreeMap::new();
+        for delivery in self.live().filter(|delivery| delivery.operation == id) {
+            let (consumer, group) = (delivery.consumer.clone(), delivery.lane.group.clone());
+            let count = groups
+                .entry((&delivery.consumer, &delivery.lane.group))
+                .or_insert(GroupCount { consumer, group, waiting: 0, running: 0 });
+            match delivery.state {
+                State::Running => count.running += 1,
+                _ => count.waiting += 1,
+            }
+        }
+        Ok(groups.into_values().collect())
     }
 
     pub(super) fn dead_letters(&self, page: Page) -> Result<Listing<DeadLetter>> {

@@ -2,10 +2,10 @@
 
 use super::{Tables, consumers_of};
 use crate::delivery::{Action, transition};
-use crate::operation::Status;
+use crate::operation::{Operation, Status};
 use crate::store::plan::{self, Change};
-use crate::store::{Settle, Settled, Step, Verdict};
-use crate::{Closure, Delivery, DeliveryId, Error, Gate, NotificationId, ProgressReport, Result, Timestamp};
+use crate::store::{Settle, Settled, Step};
+use crate::{Closure, Delivery, DeliveryId, Error, NotificationId, ProgressReport, Result, Timestamp};
 
 /// What writing a change comes to, for the answers.
 #[derive(Debug, Default)]
@@ -17,25 +17,37 @@ pub(super) struct Applied {
 
 impl Tables {
     pub(super) fn settle(&mut self, settle: &Settle) -> Result<Settled> {
-        let delivery = self.delivery(settle.delivery)?.clone();
+        let before = self.delivery(settle.delivery)?.clone();
+        let delivery = &before;
         let operation = self.operation(delivery.operation)?.clone();
         let events = &self.events;
         let cause = || events.get(&delivery.event).cloned().ok_or_else(|| Error::not_found("event", delivery.event));
-        let change = plan::settle(settle, &delivery, operation, cause, &mut self.ids)?;
+        let change = plan::settle(settle, delivery, operation, cause, &mut self.ids)?;
         let delivery = change.delivery.clone();
-        let Applied { ended, woken, notified } = self.apply(change);
-        if let Verdict::Throttled { due, failure } = &settle.verdict {
-            let by = "target".to_owned();
-            let reason = failure.message.clone();
-            let closure = Closure { gate: Gate::Pause, from: settle.now, until: Some(*due), by, reason };
-            self.shut(&delivery.consumer, closure);
+        let Applied { ended, mut woken, notified } = self.apply(change, settle.now);
+        if let Some((limit, throttled)) = plan::lesson(settle) {
+            self.learn(&before, limit, throttled, settle.now);
         }
+        woken.sort_unstable();
+        woken.dedup();
         Ok(Settled { delivery, ended, woken, notified })
     }
 
+    /// What a target said of its limits: those that the delivery took, or else its consumer, are left alone.
+    fn learn(&mut self, before: &Delivery, limit: Option<&str>, throttled: Option<Closure>, now: Timestamp) {
+        let takes_limits = self.queue.policy(&before.consumer).is_some_and(|policy| !policy.limits.is_empty());
+        let is_declared = limit.is_some_and(|limit| self.queue.declared(limit).is_some());
+        if takes_limits || is_declared {
+            let limit = limit.filter(|_| is_declared);
+            self.queue.learn(before, limit, throttled.as_ref(), now);
+        } else if let Some(closure) = throttled {
+            self.shut(&before.consumer, closure);
+        }
+    }
+
     /// Writes what a plan says.
-    pub(super) fn apply(&mut self, change: Change) -> Applied {
-        let applied = Applied {
+    pub(super) fn apply(&mut self, change: Change, now: Timestamp) -> Applied {
+        let mut applied = Applied {
             ended: change.operation.ended.filter(|_| change.concluded).map(|(status, _)| status),
             woken: consumers_of(&change.deliveries),
             notified: change.notifications.iter().map(|notification| notification.id).collect(),
@@ -50,15 +62,28 @@ impl Tables {
         }
         self.events.extend(change.events.into_iter().map(|event| (event.key, event)));
         self.notifications.extend(change.notifications.into_iter().map(|message| (message.id, message)));
+        if change.concluded {
+            applied.woken.extend(self.announce(&change.operation, now));
+        }
         self.operations.insert(change.operation.id, change.operation);
-        change.deliveries.into_iter().for_each(|delivery| self.put(delivery));
-        self.put(change.delivery);
+        for delivery in change.deliveries {
+            self.put(delivery);
+        }
+        applied.woken.extend(self.put_lingering(change.delivery, change.lingers));
         applied
+    }
+
+    /// Tells consumers of an operation's end. Answers who they are.
+    pub(super) fn announce(&mut self, ended: &Operation, now: Timestamp) -> Vec<String> {
+        match plan::announce(ended, &self.takers, now, &mut self.ids) {
+            Some(new) => self.add(new, now),
+            None => Vec::new(),
+        }
     }
 
     pub(super) fn extend(&mut self, id: DeliveryId, fence: u64, lease: Timestamp, now: Timestamp) -> Result<()> {
         let next = self.extended(id, fence, lease, now)?;
-        self.put(next);
+        self.keep(next);
         Ok(())
     }
 
@@ -75,7 +100,7 @@ impl Tables {
         if let Some(operation) = self.operations.get_mut(&delivery.operation) {
             operation.updated = now;
         }
-        self.put(delivery);
+        self.keep(delivery);
         Ok(())
     }
 

@@ -1,0 +1,79 @@
+//! Limits: pause, resume and change them, permits within attempts, and the clock being set.
+
+use super::Tables;
+use crate::delivery::{Action, State, transition};
+use crate::limit::LimitChange;
+use crate::store::{LimitView, Pausable, Permit, Permitted, plan};
+use crate::{Closure, Error, Result, Timestamp};
+
+impl Tables {
+    pub(super) fn pause(&mut self, what: &Pausable, closure: Closure) -> Result<()> {
+        match what {
+            Pausable::Consumer(consumer) => self.shut(consumer, closure),
+            Pausable::Limit { limit, key } => {
+                self.declared(limit)?;
+                self.queue.pause(limit, key.as_deref(), closure);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn resume(&mut self, what: &Pausable, now: Timestamp) -> Result<bool> {
+        match what {
+            Pausable::Consumer(consumer) => Ok(self.open(consumer, now)),
+            Pausable::Limit { limit, key } => {
+                self.declared(limit)?;
+                Ok(self.queue.resume(limit, key.as_deref(), now))
+            }
+        }
+    }
+
+    pub(super) fn change_limit(&mut self, limit: &str, change: Option<LimitChange>) -> Result<LimitView> {
+        self.declared(limit)?;
+        let now = change.as_ref().map_or(Timestamp::default(), |change| change.at);
+        self.queue.set_change(limit, change);
+        self.queue.limit(limit, now).ok_or_else(|| Error::not_found("limit", limit))
+    }
+
+    pub(super) fn permit(&mut self, permit: &Permit) -> Result<Permitted> {
+        self.declared(&permit.key.limit)?;
+        let delivery = self.delivery(permit.delivery)?;
+        // Extending checks the fence of a running attempt; it is not stored.
+        let action = Action::Extend { fence: permit.fence, lease: permit.now };
+        transition(delivery, &action, permit.now).map_err(|refusal| plan::refused(delivery, refusal))?;
+        let delivery = delivery.clone();
+        Ok(match self.queue.permit(&delivery, &permit.key, permit.now) {
+            Ok((hold, grant)) => Permitted::Held { id: hold.id, grant },
+            Err(again) => Permitted::Busy(again),
+        })
+    }
+
+    pub(super) fn shift(&mut self, micros: i64) {
+        let moved = |at: Timestamp| Timestamp::from_micros(at.as_micros().saturating_add(micros));
+        for id in &self.live {
+            if let Some(delivery) = self.deliveries.get_mut(id) {
+                delivery.lease = delivery.lease.map(moved);
+                delivery.deadline = delivery.deadline.map(moved);
+            }
+        }
+        self.queue.shift(micros);
+    }
+
+    fn declared(&self, limit: &str) -> Result<()> {
+        self.queue.declared(limit).map(drop).ok_or_else(|| Error::not_found("limit", limit))
+    }
+
+    /// Tells the queue of everything that waits and runs, as if it had just been opened.
+    pub(super) fn recall(&mut self) {
+        self.queue.forget_order();
+        let mut ready: Vec<_> = self.ready.iter().filter_map(|id| self.deliveries.get(id)).collect();
+        ready.sort_by(|one, other| (&one.consumer, &one.lane.group).cmp(&(&other.consumer, &other.lane.group)));
+        for delivery in ready {
+            self.queue.offer(&delivery.consumer, &delivery.lane.group);
+        }
+        let running = self.live.iter().filter_map(|id| self.deliveries.get(id)).filter(|one| one.state == State::Running);
+        for delivery in running {
+            self.queue.hold(delivery);
+        }
+    }
+}

@@ -1,0 +1,355 @@
+//! Serving: who starts next, for the consumers that have room.
+//!
+//! Consumers take turns, so do the groups of a consumer, so do the lanes of a group. Everything that a delivery needs
+//! is looked at before any of it is taken, so that what waits holds nothing.
+
+use std::sync::Arc;
+
+use super::{Block, Group, Hold, KeyRef, Queue, Waiter, instant, key_ref, nanos, nanoseconds};
+use crate::limit::AHEAD;
+use crate::limit::gcra::Pace;
+use crate::wait::Held;
+use crate::{Delivery, Timestamp};
+
+/// The rows behind a queue.
+pub trait Rows {
+    /// How reading or writing them fails.
+    type Error;
+
+    /// The first due delivery of the next lane after `after`, by the lanes' names; from the beginning for None.
+    ///
+    /// # Errors
+    /// The store's.
+    fn next_lane(&mut self, consumer: &str, group: &str, after: Option<&str>)
+    -> Result<Option<Delivery>, Self::Error>;
+
+    /// The first due deliveries of a lane: by priority, due time and age.
+    ///
+    /// # Errors
+    /// The store's.
+    fn lane(&mut self, consumer: &str, group: &str, turn: &str, max: usize) -> Result<Vec<Delivery>, Self::Error>;
+
+    /// The oldest delivery of an ordered group that has not ended.
+    ///
+    /// # Errors
+    /// The store's.
+    fn head(&mut self, consumer: &str, group: &str) -> Result<Option<Delivery>, Self::Error>;
+
+    /// Makes it run.
+    ///
+    /// # Errors
+    /// The store's.
+    fn take(&mut self, delivery: Delivery, grant: Grant) -> Result<Delivery, Self::Error>;
+}
+
+/// What a delivery gets with its start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    /// When it may start.
+    pub start: Timestamp,
+    /// The keys that it holds.
+    pub keys: Vec<Granted>,
+    /// Which limit held it before.
+    pub held_by: Option<Held>,
+}
+
+/// A key that is held, and how fast what holds it may start one after the other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Granted {
+    /// The key.
+    pub key: KeyRef,
+    /// The pace of its rate.
+    pub pace: Option<Pace>,
+}
+
+/// A consumer with room.
+#[derive(Debug)]
+struct Want {
+    consumer: Arc<str>,
+    room: usize,
+}
+
+/// What the check of a group says.
+enum Checked {
+    /// So many may start.
+    Room(usize),
+    /// It waits at this key.
+    Wait(KeyRef, Block),
+}
+
+impl Queue {
+    /// Starts what may start now for these consumers, each with its room.
+    ///
+    /// # Errors
+    /// The store's; the queue must be rebuilt then.
+    pub fn serve<R: Rows>(
+        &mut self,
+        rows: &mut R,
+        wanted: &[(&str, usize)],
+        now: Timestamp,
+    ) -> Result<usize, R::Error> {
+        self.ring_timers(now);
+        let mut wants: Vec<Want> = Vec::with_capacity(wanted.len());
+        for (consumer, room) in wanted.iter().filter(|(_, room)| *room > 0) {
+            if let Some((consumer, _)) = self.lines.get_key_value(*consumer) {
+                wants.push(Want { consumer: Arc::clone(consumer), room: *room });
+            }
+        }
+        wants.sort_by_key(|want| self.lines.get(&want.consumer).map_or(0, |line| line.served));
+        let mut served = 0;
+        loop {
+            let mut looked = false;
+            for want in wants.iter_mut().filter(|want| want.room > 0) {
+                let Some(group) = self.lines.get_mut(&want.consumer).and_then(|line| line.ring.pop_front()) else {
+                    continue;
+                };
+                looked = true;
+                let count = self.serve_group(rows, &want.consumer, group, want.room, now)?;
+                want.room -= count;
+                served += count;
+            }
+            if !looked && !self.let_one_go(now) {
+                return Ok(served);
+            }
+        }
+    }
+
+    /// When something may start that could not now, for one of these consumers.
+    pub fn next(&self, wanted: &[(&str, usize)]) -> Option<Timestamp> {
+        let uses = |limit: &str| {
+            let names = |consumer: &&str| self.policy(consumer).is_some_and(|p| p.limits.iter().any(|l| l.limit == limit));
+            wanted.iter().any(|(consumer, _)| names(consumer))
+        };
+        self.timers.iter().find(|(_, key)| uses(&key.limit)).map(|(at, _)| instant(*at))
+    }
+
+    /// Keys whose time has come may have room.
+    fn ring_timers(&mut self, now: Timestamp) {
+        let now = nanos(now);
+        while let Some((at, _)) = self.timers.first()
+            && *at <= now
+            && let Some((_, key)) = self.timers.pop_first()
+        {
+            self.opened.push_back(key);
+        }
+    }
+
+    /// Lets one group that waits at a key with room get in line. False when there is none.
+    fn let_one_go(&mut self, now: Timestamp) -> bool {
+        while let Some(key) = self.opened.pop_front() {
+            self.expire(&key, now);
+            let (Some(governor), Some(state)) = (self.limits.get(&key.limit), self.keys.get_mut(&key)) else { continue };
+            if state.waiters.is_empty() {
+                continue;
+            }
+            if let Err(block) = state.room(governor, now, nanoseconds(AHEAD)) {
+                self.set_timer(&key, &block);
+                continue;
+            }
+            let Some(waiter) = state.waiters.pop_front() else { continue };
+            if !state.waiters.is_empty() {
+                self.opened.push_back(key);
+            }
+            self.get_in_line(waiter, now);
+            return true;
+        }
+        false
+    }
+
+    fn get_in_line(&mut self, (consumer, group): Waiter, now: Timestamp) {
+        let Some(line) = self.lines.get_mut(&consumer) else { return };
+        let Some(state) = line.groups.get_mut(&group) else { return };
+        if let Some(key) = state.waits_at.take() {
+            state.held_by = Some((key.limit, now));
+        }
+        line.ring.push_back(group);
+    }
+
+    fn set_timer(&mut self, key: &KeyRef, block: &Block) {
+        if let Some(at) = block.opens() {
+            self.timers.insert((at, key.clone()));
+        }
+    }
+
+    /// Starts up to `max` of a group that is out of line now. Answers how many.
+    fn serve_group<R: Rows>(
+        &mut self,
+        rows: &mut R,
+        consumer: &Arc<str>,
+        group: Arc<str>,
+        max: usize,
+        now: Timestamp,
+    ) -> Result<usize, R::Error> {
+        let Some(line) = self.lines.get(consumer) else { return Ok(0) };
+        let ordered = line.policy.ordered;
+        let keys: Vec<_> = line.policy.keys(&group).map(|(limit, key)| key_ref(limit, key)).collect();
+        // What others in line may take is left to them.
+        let share = max.div_ceil(line.ring.len() + 1);
+        let room = match self.check(&keys, now) {
+            Checked::Room(room) => room.min(share),
+            Checked::Wait(key, block) => {
+                self.wait_at(consumer, group, key, &block);
+                return Ok(0);
+            }
+        };
+        let count = match ordered {
+            true => self.take_head(rows, consumer, &group, &keys, now)?,
+            false => self.take_turns(rows, consumer, &group, &keys, room, now)?,
+        };
+        self.turns += 1;
+        let Some(line) = self.lines.get_mut(consumer) else { return Ok(count) };
+        line.served = self.turns;
+        // A group with less than it could start has nothing more that is due; an ordered one waits for its head to end.
+        match line.groups.get(&group) {
+            Some(state) if state.waiting == 0 => drop(line.groups.remove(&group)),
+            _ if ordered => {}
+            Some(_) if count == room => line.ring.push_back(group),
+            _ => drop(line.groups.remove(&group)),
+        }
+        Ok(count)
+    }
+
+    /// Looks at every key before anything is taken.
+    fn check(&mut self, keys: &[KeyRef], now: Timestamp) -> Checked {
+        let mut room = usize::MAX;
+        for key in keys {
+            self.expire(key, now);
+            let Some(governor) = self.limits.get(&key.limit) else { continue };
+            let state = self.keys.entry(key.clone()).or_default();
+            match state.room(governor, now, nanoseconds(AHEAD)) {
+                Ok(left) => room = room.min(left),
+                Err(block) => {
+                    state.saturated = nanos(now);
+                    return Checked::Wait(key.clone(), block);
+                }
+            }
+        }
+        Checked::Room(room)
+    }
+
+    fn wait_at(&mut self, consumer: &Arc<str>, group: Arc<str>, key: KeyRef, block: &Block) {
+        self.set_timer(&key, block);
+        if let Some(state) = self.lines.get_mut(consumer).and_then(|line| line.groups.get_mut(&group)) {
+            state.waits_at = Some(key.clone());
+        }
+        self.keys.entry(key).or_default().waiters.push_back((Arc::clone(consumer), group));
+    }
+
+    /// The head of an ordered group, if it waits and is due: the rest comes when it has ended.
+    fn take_head<R: Rows>(
+        &mut self,
+        rows: &mut R,
+        consumer: &Arc<str>,
+        group: &Arc<str>,
+        keys: &[KeyRef],
+        now: Timestamp,
+    ) -> Result<usize, R::Error> {
+        let head = rows.head(consumer, group)?;
+        let Some(head) = head.filter(|head| head.state == crate::delivery::State::Waiting && head.due <= now) else {
+            return Ok(0);
+        };
+        self.take(rows, consumer, group, head, keys, now)?;
+        Ok(1)
+    }
+
+    /// Up to `max` of a group, lane after lane.
+    fn take_turns<R: Rows>(
+        &mut self,
+        rows: &mut R,
+        consumer: &Arc<str>,
+        group: &Arc<str>,
+        keys: &[KeyRef],
+        max: usize,
+        now: Timestamp,
+    ) -> Result<usize, R::Error> {
+        let (mut count, mut lanes, mut share) = (0, 0, 1);
+        let mut last = self.group_mut(consumer, group).and_then(|group| group.last.take());
+        let mut is_whole_round = last.is_none();
+        while count < max {
+            let Some(first) = rows.next_lane(consumer, group, last.as_deref())? else {
+                // The lanes begin anew. After a whole round it is known how many there are.
+                if is_whole_round {
+                    if lanes == 0 {
+                        break;
+                    }
+                    share = ((max - count) / lanes).max(1);
+                }
+                (last, lanes, is_whole_round) = (None, 0, true);
+                continue;
+            };
+            lanes += 1;
+            let turn = first.lane.turn.clone();
+            let weight = self.lines.get(consumer).map_or(1, |line| line.policy.weight(&turn));
+            self.take(rows, consumer, group, first, keys, now)?;
+            count += 1;
+            let more = weight.saturating_mul(share).min(max - count + 1) - 1;
+            if more > 0 {
+                for delivery in rows.lane(consumer, group, &turn, more)? {
+                    self.take(rows, consumer, group, delivery, keys, now)?;
+                    count += 1;
+                }
+            }
+            last = Some(turn);
+        }
+        if let Some(group) = self.group_mut(consumer, group) {
+            group.last = last;
+        }
+        Ok(count)
+    }
+
+    fn group_mut(&mut self, consumer: &str, group: &str) -> Option<&mut Group> {
+        self.lines.get_mut(consumer)?.groups.get_mut(group)
+    }
+
+    fn take<R: Rows>(
+        &mut self,
+        rows: &mut R,
+        consumer: &Arc<str>,
+        group: &Arc<str>,
+        delivery: Delivery,
+        keys: &[KeyRef],
+        now: Timestamp,
+    ) -> Result<(), R::Error> {
+        let held_by = self.held_by(consumer, group, &delivery);
+        let start = self.start(keys, now);
+        let granted = keys.iter().map(|key| Granted { key: key.clone(), pace: self.exact_pace(key) }).collect();
+        let running = rows.take(delivery, Grant { start, keys: granted, held_by })?;
+        self.withdraw(consumer, group);
+        if !keys.is_empty() {
+            self.hold_keys(keys, &Hold::of(&running));
+        }
+        Ok(())
+    }
+
+    /// The pace that a key was promised to keep, without a margin.
+    pub(super) fn exact_pace(&self, key: &KeyRef) -> Option<Pace> {
+        let governor = self.limits.get(&key.limit)?;
+        match governor.effective.rate {
+            Some(rate) if !governor.effective.adapt => Some(Pace { interval: rate.interval(), burst: rate.burst() }),
+            _ => self.keys.get(key).and_then(|state| governor.pace_of(state)),
+        }
+    }
+
+    /// Takes a start of every key: the latest of their next ones.
+    pub(super) fn start(&mut self, keys: &[KeyRef], now: Timestamp) -> Timestamp {
+        let (limits, states) = (&self.limits, &self.keys);
+        let slot = |key: &KeyRef| Some(states.get(key)?.slot(limits.get(&key.limit)?, now));
+        let start = keys.iter().filter_map(slot).max().unwrap_or_else(|| nanos(now));
+        for key in keys {
+            if let (Some(governor), Some(state)) = (self.limits.get(&key.limit), self.keys.get_mut(key))
+                && governor.pace_of(state).is_some()
+            {
+                state.start(governor, start);
+                self.dirty.insert(key.clone());
+            }
+        }
+        instant(start)
+    }
+
+    /// The limit that held a delivery's group since the delivery was due.
+    fn held_by(&self, consumer: &str, group: &str, delivery: &Delivery) -> Option<Held> {
+        let (limit, until) = self.lines.get(consumer)?.groups.get(group)?.held_by.as_ref()?;
+        let gate = self.limits.get(limit)?.effective.gate();
+        (*until > delivery.due.max(delivery.since)).then(|| Held { gate, limit: limit.to_string() })
+    }
+}
