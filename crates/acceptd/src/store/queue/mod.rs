@@ -202,6 +202,19 @@ impl Queue {
         line.ring.push_back(name);
     }
 
+    /// So many deliveries of this group wait and are due.
+    pub fn offer_many(&mut self, consumer: &str, group: &str, count: u64) {
+        self.offer(consumer, group);
+        let more = count.saturating_sub(1);
+        let Some(line) = self.lines.get_mut(consumer) else { return };
+        if let Some(state) = line.groups.get_mut(group) {
+            state.waiting += more;
+        }
+        for (limit, key) in line.policy.keys(group) {
+            self.keys.entry(key_ref(limit, key)).or_default().waiting += more;
+        }
+    }
+
     /// A delivery of this group that was due waits no longer.
     pub fn withdraw(&mut self, consumer: &str, group: &str) {
         let Some(line) = self.lines.get_mut(consumer) else { return };

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use rusqlite::{OptionalExtension as _, params};
 
-use super::book::{Book, consumers_of};
+use super::book::Book;
 use super::error::{Stop, Try};
 use crate::store::{Accept, Accepted, IdempotencyKey, KnownEvent, Replay, plan};
 use crate::{Error, ErrorKind, NewEvent, Operation, OperationId, Timestamp};
@@ -28,20 +28,10 @@ pub(super) fn accept(book: &mut Book<'_>, accept: &Accept) -> Try<Accepted> {
     };
     check_backlog(book, &accept)?;
     let new = plan::accept(&accept, &mut book.ids);
-    let id = new.operation.id;
-    let last_event = new.events.last().map_or(0, |(event, _)| event.key.ordinal());
-    let last_delivery = new.deliveries.last().map_or(0, |delivery| delivery.id.ordinal());
-    book.add_operation(&new.operation, last_event.max(last_delivery) - id.ordinal())?;
-    for (event, unrouted) in &new.events {
-        book.add_event(event, unrouted.then_some(accept.due))?;
-    }
-    for delivery in &new.deliveries {
-        book.add_delivery(delivery, false)?;
-    }
+    let woken = book.add_new(&new, accept.due)?;
     if let Some(key) = &accept.idempotency {
-        keep_key(book, key, id)?;
+        keep_key(book, key, new.operation.id)?;
     }
-    let woken = consumers_of(&new.deliveries);
     Ok(Accepted { operation: new.operation, replay: Replay::New, known, woken, due: accept.due })
 }
 

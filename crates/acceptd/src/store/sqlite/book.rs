@@ -4,15 +4,19 @@
 //! remembered is never older than the tables. After a rollback [`Book::forget`] drops all of it.
 
 use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 
 use rusqlite::{Connection, OptionalExtension as _, Statement, params};
 
 use super::error::{Stop, Try};
 use super::names::Names;
+use super::queue::{is_due, lock};
 use super::row::{self, Code as _, delivery_columns, event_columns, operation_columns, signed, to_json};
 use crate::delivery::{Attempt, State};
 use crate::operation::{Operation, Status};
+use crate::store::Serving;
 use crate::store::plan::Change;
+use crate::store::queue::Queue;
 use crate::{
     Data, Delivery, DeliveryId, Error, ErrorKind, EventKey, Ids, Notification, NotificationId, OperationId,
     StoredEvent, Timestamp, fault,
@@ -28,6 +32,10 @@ pub(super) struct Book<'c> {
     pub(super) names: Names,
     /// Deliveries that wait or run, with what this transaction changes.
     pub(super) backlog: i64,
+    /// Who may start; shared with those who only look.
+    pub(super) queue: Arc<Mutex<Queue>>,
+    /// The consumers that take the ends of operations.
+    pub(super) takers: Vec<Serving>,
     /// Rows that a planted bug keeps back until after the commit.
     deferred: Vec<(Vec<StoredEvent>, Vec<Delivery>)>,
     running: HashMap<i64, Delivery>,
@@ -73,20 +81,24 @@ const ADD_EVENT: &str = "INSERT INTO events (ordinal, id, operation, later, unro
     source, given_id, subject, time, dataschema, extensions, content_type, data) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
 const ADD_DELIVERY: &str = "INSERT INTO deliveries (ordinal, id, operation, event, later, consumer, weight, priority, \
-    state, attempts, max_attempts, fence, since, due, waiting_since, node, lease, throttled_since, progress) \
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, 0, 0, 0, ?9, ?10, ?9, NULL, NULL, NULL, NULL)";
+    state, attempts, max_attempts, fence, since, due, waiting_since, node, lease, throttled_since, progress, grp, turn, \
+    ordered, ready, deadline, held_by) \
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, 0, 0, 0, ?9, ?10, ?9, NULL, NULL, NULL, NULL, ?11, ?12, ?13, ?14, NULL, \
+    NULL)";
 const CLAIM: &str = "UPDATE deliveries SET state = 1, attempts = ?2, max_attempts = ?3, fence = ?4, since = ?5, \
-    waiting_since = ?6, node = ?7 WHERE ordinal = ?1 AND fence = ?8 AND state = 0";
+    waiting_since = ?6, node = ?7, deadline = ?9, held_by = ?10 WHERE ordinal = ?1 AND fence = ?8 AND state = 0";
 const CHANGE_DELIVERY: &str = "UPDATE deliveries SET state = ?4, attempts = ?5, fence = ?6, since = ?7, due = ?8, \
-    waiting_since = ?9, node = ?10, lease = ?11, throttled_since = ?12, progress = ?13 \
+    waiting_since = ?9, node = ?10, lease = ?11, throttled_since = ?12, progress = ?13, ready = ?14, deadline = ?15, \
+    held_by = ?16 \
     WHERE ordinal = ?1 AND fence = ?2 AND state = ?3";
 const ADD_ATTEMPT: &str = "INSERT INTO attempts (delivery, fence, number, node, waiting_since, due, started, ended, \
-    ending, failure) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+    ending, failure, held_by) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
 const ADD_NOTIFICATION: &str = "INSERT INTO notifications (ordinal, id, owner, operation, title, text, level, created, \
     read) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
 
 impl<'c> Book<'c> {
-    pub(super) fn open(conn: &'c Connection) -> rusqlite::Result<Self> {
+    pub(super) fn open(conn: &'c Connection, queue: Arc<Mutex<Queue>>) -> rusqlite::Result<Self> {
+        super::queue::load(conn, &mut lock(&queue))?;
         // The lock says that no other process has the file, so no node of before is alive.
         conn.execute("UPDATE nodes SET heartbeat = 0 WHERE heartbeat > 0", [])?;
         let last: i64 = conn.query_row(
@@ -97,7 +109,8 @@ impl<'c> Book<'c> {
             |row| row.get(0),
         )?;
         let backlog = conn.query_row(
-            "SELECT (SELECT count(*) FROM deliveries INDEXED BY deliveries_ready WHERE state = 0) + \
+            "SELECT (SELECT count(*) FROM deliveries INDEXED BY deliveries_ready WHERE state = 0 AND ready = 1) + \
+             (SELECT count(*) FROM deliveries INDEXED BY deliveries_due WHERE state = 0 AND ready = 0) + \
              (SELECT count(*) FROM deliveries INDEXED BY deliveries_running WHERE state = 1) + \
              (SELECT count(*) FROM events INDEXED BY events_unrouted WHERE unrouted IS NOT NULL)",
             [],
@@ -108,6 +121,8 @@ impl<'c> Book<'c> {
             ids: Ids::after(last),
             names: Names::load(conn)?,
             backlog,
+            queue,
+            takers: Vec::new(),
             deferred: Vec::new(),
             running: HashMap::new(),
             operations: HashMap::new(),
@@ -132,7 +147,7 @@ impl<'c> Book<'c> {
         self.running.clear();
         self.operations.clear();
         self.names = Names::load(self.conn)?;
-        Ok(())
+        super::queue::load(self.conn, &mut lock(&self.queue))
     }
 
     /// An operation as it stands.
@@ -234,8 +249,13 @@ impl<'c> Book<'c> {
             delivery.priority,
             delivery.since.as_micros(),
             delivery.due.as_micros(),
+            delivery.lane.group,
+            delivery.lane.turn,
+            delivery.lane.ordered,
+            is_due(delivery),
         ])?;
         self.backlog += 1;
+        self.get_in_line(delivery, consumer);
         Ok(())
     }
 
@@ -252,6 +272,8 @@ impl<'c> Book<'c> {
             after.waiting_since.as_micros(),
             node,
             signed(before.fence),
+            after.deadline.map(Timestamp::as_micros),
+            to_json(after.held_by.as_ref())?,
         ])?;
         Ok(changed == 1)
     }
@@ -259,6 +281,7 @@ impl<'c> Book<'c> {
     /// Writes what became of a delivery. False when its row has not this fence and the state of `before`.
     pub(super) fn change_delivery(&mut self, fence: u64, before: &Delivery, after: &Delivery) -> Try<bool> {
         let ordinal = after.id.ordinal();
+        let was_ready = before.state == State::Waiting && self.is_ready(ordinal)?;
         let node = after.node.map(|node| self.names.node(self.conn, node)).transpose()?;
         let changed = self.sql.change_delivery.execute(params![
             ordinal,
@@ -274,9 +297,15 @@ impl<'c> Book<'c> {
             after.lease.map(Timestamp::as_micros),
             after.throttled_since.map(Timestamp::as_micros),
             to_json(after.progress.as_ref())?,
+            after.state == State::Waiting && is_due(after),
+            after.deadline.map(Timestamp::as_micros),
+            to_json(after.held_by.as_ref())?,
         ])?;
         if changed != 1 {
             return Ok(false);
+        }
+        if was_ready {
+            lock(&self.queue).withdraw(&after.consumer, &after.lane.group);
         }
         self.backlog += i64::from(before.state.has_ended()) - i64::from(after.state.has_ended());
         match after.state {
@@ -350,6 +379,7 @@ impl<'c> Book<'c> {
             attempt.ended.as_micros(),
             attempt.ending.code(),
             to_json(attempt.failure.as_ref())?,
+            to_json(attempt.held_by.as_ref())?,
         ])?;
         Ok(())
     }
@@ -377,7 +407,7 @@ impl<'c> Book<'c> {
             return Err(Stop::Refused(Error::new(ErrorKind::StaleFence, message)));
         }
         fault::crash_point("settle.inside");
-        let applied = Applied {
+        let mut applied = Applied {
             ended: change.operation.ended.filter(|_| change.concluded).map(|(status, _)| status),
             woken: consumers_of(&change.deliveries),
             notified: change.notifications.iter().map(|notification| notification.id).collect(),
@@ -387,6 +417,10 @@ impl<'c> Book<'c> {
             self.add_attempt(attempt)?;
         }
         self.put_result(before.id, before.state, change.result.as_ref())?;
+        let at = change.operation.updated;
+        if change.concluded {
+            applied.woken.extend(self.announce(&change.operation, at)?);
+        }
         self.change_operation(change.operation)?;
         for notification in &change.notifications {
             self.add_notification(notification)?;
@@ -396,6 +430,9 @@ impl<'c> Book<'c> {
         } else {
             self.add_emitted(&change.events, &change.deliveries)?;
         }
+        applied.woken.extend(self.leave(before, &applied.delivery, change.lingers)?);
+        applied.woken.sort_unstable();
+        applied.woken.dedup();
         Ok(applied)
     }
 

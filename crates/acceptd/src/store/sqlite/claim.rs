@@ -1,90 +1,152 @@
-//! Claiming: waiting deliveries that are due become running: by priority, then due time, then age.
+//! Claiming: waiting deliveries that are due and have their limits become running, in the order of their queue.
 //!
-//! The index `deliveries_ready` holds a consumer's waiting deliveries by priority, due time and age. A claim goes
-//! from one priority to the next lower one by a seek, so that it touches no row that it does not take.
+//! The index `deliveries_ready` holds those in line by consumer, group, lane, priority, due time and age. The queue says
+//! which group is worth a look, so a claim touches no row that it does not take.
 
-use rusqlite::{CachedStatement, OptionalExtension as _, params};
+use rusqlite::{OptionalExtension as _, params};
 
 use super::book::Book;
-use super::error::Try;
+use super::error::{Stop, Try};
 use super::query;
+use super::queue::lock;
 use super::row::{self, delivery_columns};
-use crate::delivery::{Action, transition};
-use crate::store::{Claim, plan};
+use crate::delivery::transition;
+use crate::store::queue::{Grant, Rows};
+use crate::store::{Claim, Granted, plan};
 use crate::{Delivery, StoredEvent, Timestamp};
 
 /// Few events are read by the writer at once, which is sooner; many by a reader, so that the writer can go on.
 const FEW: usize = 8;
 
+/// A delivery that was taken, before its event is read.
+#[derive(Debug)]
+pub(super) struct TakenOne {
+    pub(super) delivery: Delivery,
+    pub(super) owner: Option<String>,
+    pub(super) start: Timestamp,
+    pub(super) keys: Vec<Granted>,
+}
+
 /// What a claim gives.
 #[derive(Debug, Default)]
 pub(super) struct Taken {
-    pub(super) deliveries: Vec<(Delivery, Option<String>)>,
+    pub(super) deliveries: Vec<TakenOne>,
     /// Their events, when they are few; empty when they are still to be read.
     pub(super) events: Vec<StoredEvent>,
-    pub(super) next_due: Option<Timestamp>,
-    pub(super) paused: Option<Option<Timestamp>>,
+    pub(super) next: Option<Timestamp>,
+    pub(super) paused: Vec<(String, Option<Timestamp>)>,
 }
 
-const NEXT_PRIORITY: &str = "SELECT priority FROM deliveries INDEXED BY deliveries_ready \
-    WHERE state = 0 AND consumer = ?1 AND priority < ?2 ORDER BY priority DESC LIMIT 1";
-const DUE: &str = concat!(
+const NEXT_LANE: &str = concat!(
     "SELECT ",
     delivery_columns!(),
     " FROM deliveries d INDEXED BY deliveries_ready \
-     WHERE d.state = 0 AND d.consumer = ?1 AND d.priority = ?2 AND d.due <= ?3 ORDER BY d.due, d.ordinal LIMIT ?4"
+     WHERE d.state = 0 AND d.ready = 1 AND d.consumer = ?1 AND d.grp = ?2 AND d.turn > ?3 \
+     ORDER BY d.turn, d.priority DESC, d.due, d.ordinal LIMIT 1"
 );
-const NEXT_DUE: &str = "SELECT due FROM deliveries INDEXED BY deliveries_ready \
-    WHERE state = 0 AND consumer = ?1 AND priority = ?2 AND due > ?3 ORDER BY due LIMIT 1";
+const FIRST_LANE: &str = concat!(
+    "SELECT ",
+    delivery_columns!(),
+    " FROM deliveries d INDEXED BY deliveries_ready \
+     WHERE d.state = 0 AND d.ready = 1 AND d.consumer = ?1 AND d.grp = ?2 \
+     ORDER BY d.turn, d.priority DESC, d.due, d.ordinal LIMIT 1"
+);
+const LANE: &str = concat!(
+    "SELECT ",
+    delivery_columns!(),
+    " FROM deliveries d INDEXED BY deliveries_ready \
+     WHERE d.state = 0 AND d.ready = 1 AND d.consumer = ?1 AND d.grp = ?2 AND d.turn = ?3 \
+     ORDER BY d.priority DESC, d.due, d.ordinal LIMIT ?4"
+);
+const HEAD: &str = concat!(
+    "SELECT ",
+    delivery_columns!(),
+    " FROM deliveries d INDEXED BY deliveries_ordered \
+     WHERE d.ordered = 1 AND d.state < 2 AND d.consumer = ?1 AND d.grp = ?2 ORDER BY d.ordinal LIMIT 1"
+);
 
 /// Every statement of a claim, for the query plan tests.
 #[cfg(test)]
-pub(super) const STATEMENTS: [&str; 3] = [NEXT_PRIORITY, DUE, NEXT_DUE];
+pub(super) const STATEMENTS: [&str; 4] = [NEXT_LANE, FIRST_LANE, LANE, HEAD];
 
 pub(super) fn claim(book: &mut Book<'_>, claim: &Claim) -> Try<Taken> {
-    let Some(consumer) = book.names.known_consumer(&claim.consumer) else { return Ok(Taken::default()) };
-    let paused = book.names.pause(consumer, claim.now).map(|closure| closure.until);
-    let max = if paused.is_some() { 0 } else { claim.max };
-    let mut taken = Taken { paused, ..Taken::default() };
-    let now = claim.now.as_micros();
-    let conn = book.conn;
-    let mut next_priority = conn.prepare_cached(NEXT_PRIORITY)?;
-    let (mut due, mut next_due) = (conn.prepare_cached(DUE)?, conn.prepare_cached(NEXT_DUE)?);
-    let mut priority = i64::MAX;
-    while let Some(lower) = lower_priority(&mut next_priority, consumer, priority)? {
-        priority = lower;
-        let left = max - taken.deliveries.len();
-        if left > 0 {
-            let limit = i64::try_from(left).unwrap_or(i64::MAX);
-            let rows = due.query_map(params![consumer, priority, now, limit], row::delivery)?;
-            let waiting = rows.collect::<rusqlite::Result<Vec<_>>>()?;
-            for delivery in waiting {
-                take(book, claim, &delivery, &mut taken)?;
-            }
+    let mut taken = Taken::default();
+    let mut wanted: Vec<(&str, usize)> = Vec::with_capacity(claim.wanted.len());
+    for one in &claim.wanted {
+        let Some(consumer) = book.names.known_consumer(&one.consumer) else { continue };
+        let due = book.promote(consumer, &one.consumer, claim.now)?;
+        taken.next = taken.next.into_iter().chain(due).min();
+        match book.names.pause(consumer, claim.now) {
+            Some(closure) => taken.paused.push((one.consumer.clone(), closure.until)),
+            None => wanted.push((&one.consumer, one.max)),
         }
-        let next = next_due.query_row([consumer, priority, now], |row| row::instant(row, 0)).optional()?;
-        taken.next_due = taken.next_due.into_iter().chain(next).min();
     }
+    let shared = std::sync::Arc::clone(&book.queue);
+    {
+        let mut queue = lock(&shared);
+        queue.serve(&mut Claiming { book, claim, taken: &mut taken.deliveries }, &wanted, claim.now)?;
+        taken.next = taken.next.into_iter().chain(queue.next(&wanted)).min();
+    }
+    book.write_keys()?;
     if taken.deliveries.len() <= FEW {
-        let keys: Vec<_> = taken.deliveries.iter().map(|(delivery, _)| delivery.event).collect();
-        taken.events = query::events(conn, &keys)?;
+        let keys: Vec<_> = taken.deliveries.iter().map(|one| one.delivery.event).collect();
+        taken.events = query::events(book.conn, &keys)?;
     }
     Ok(taken)
 }
 
-fn lower_priority(sql: &mut CachedStatement<'_>, consumer: i64, than: i64) -> Try<Option<i64>> {
-    Ok(sql.query_row([consumer, than], |row| row.get(0)).optional()?)
+/// The rows while a claim takes from them. The queue is locked meanwhile.
+struct Claiming<'a, 'c> {
+    book: &'a mut Book<'c>,
+    claim: &'a Claim,
+    taken: &'a mut Vec<TakenOne>,
 }
 
-fn take(book: &mut Book<'_>, claim: &Claim, delivery: &Delivery, taken: &mut Taken) -> Try<()> {
-    let action = Action::Claim { node: claim.node, max_attempts: claim.max_attempts };
-    let next = transition(delivery, &action, claim.now).map_err(|refusal| plan::refused(delivery, refusal));
-    let (next, _) = next?;
-    let operation = book.operation(delivery.operation)?;
-    if book.claim(delivery, &next)? {
-        let owner = operation.owner.clone();
-        book.remember(&next, operation);
-        taken.deliveries.push((next, owner));
+impl Claiming<'_, '_> {
+    fn consumer(&self, name: &str) -> i64 {
+        self.book.names.known_consumer(name).unwrap_or(-1)
     }
-    Ok(())
+}
+
+impl Rows for Claiming<'_, '_> {
+    type Error = Stop;
+
+    fn next_lane(&mut self, consumer: &str, group: &str, after: Option<&str>) -> Try<Option<Delivery>> {
+        let consumer = self.consumer(consumer);
+        let conn = self.book.conn;
+        Ok(match after {
+            Some(after) => conn.prepare_cached(NEXT_LANE)?.query_row(params![consumer, group, after], row::delivery),
+            None => conn.prepare_cached(FIRST_LANE)?.query_row(params![consumer, group], row::delivery),
+        }
+        .optional()?)
+    }
+
+    fn lane(&mut self, consumer: &str, group: &str, turn: &str, max: usize) -> Try<Vec<Delivery>> {
+        let (consumer, max) = (self.consumer(consumer), i64::try_from(max).unwrap_or(i64::MAX));
+        let mut sql = self.book.conn.prepare_cached(LANE)?;
+        let rows = sql.query_map(params![consumer, group, turn, max], row::delivery)?;
+        Ok(rows.collect::<rusqlite::Result<_>>()?)
+    }
+
+    fn head(&mut self, consumer: &str, group: &str) -> Try<Option<Delivery>> {
+        let consumer = self.consumer(consumer);
+        let mut sql = self.book.conn.prepare_cached(HEAD)?;
+        Ok(sql.query_row(params![consumer, group], row::delivery).optional()?)
+    }
+
+    fn take(&mut self, before: Delivery, grant: Grant) -> Try<Delivery> {
+        let action = plan::claim(self.claim, &before, &grant);
+        let next = transition(&before, &action, self.claim.now).map_err(|refusal| plan::refused(&before, refusal));
+        let (next, _) = next?;
+        let operation = self.book.operation(before.operation)?;
+        if !self.book.claim(&before, &next)? {
+            let message = format!("delivery {}: it is not what it was a moment ago", before.id);
+            return Err(crate::Error::new(crate::ErrorKind::StaleFence, message).into());
+        }
+        let owner = operation.owner.clone();
+        self.book.remember(&next, operation);
+        let Grant { start, keys, .. } = grant;
+        self.taken.push(TakenOne { delivery: next.clone(), owner, start, keys });
+        Ok(next)
+    }
 }

@@ -16,6 +16,8 @@ pub(super) struct Names {
     consumers: HashMap<String, i64>,
     nodes: HashMap<NodeId, (i64, Timestamp)>,
     pauses: HashMap<i64, Vec<(i64, Closure)>>,
+    /// When the next delivery of each consumer is due that is not in line; not later than it really is.
+    due: HashMap<i64, Timestamp>,
 }
 
 impl Names {
@@ -34,7 +36,32 @@ impl Names {
             names.pauses.entry(row.get(0)?).or_default().push((row.get(1)?, row::closure(row, 2)?));
         }
         drop(rows);
+        for id in names.consumers.values() {
+            let sql = "SELECT due FROM deliveries INDEXED BY deliveries_due \
+                WHERE state = 0 AND ready = 0 AND consumer = ?1 ORDER BY due LIMIT 1";
+            let next = conn.prepare_cached(sql)?.query_row([id], |row| instant(row, 0)).optional()?;
+            names.due.extend(next.map(|due| (*id, due)));
+        }
         Ok(names)
+    }
+
+    /// When the next delivery that is not in line is due.
+    pub(super) fn next_due(&self, consumer: i64) -> Option<Timestamp> {
+        self.due.get(&consumer).copied()
+    }
+
+    /// A delivery will be due then.
+    pub(super) fn note_due(&mut self, consumer: i64, due: Timestamp) {
+        let next = self.due.entry(consumer).or_insert(due);
+        *next = due.min(*next);
+    }
+
+    /// The next delivery that is not in line is due then.
+    pub(super) fn set_due(&mut self, consumer: i64, due: Option<Timestamp>) {
+        match due {
+            Some(due) => self.due.insert(consumer, due),
+            None => self.due.remove(&consumer),
+        };
     }
 
     /// The number of a consumer that was named before.

@@ -11,6 +11,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::delivery::{Attempt, Ending, State};
+use crate::limit::Lane;
 use crate::operation::{Status, Tally};
 use crate::{
     Closure, Data, Delivery, Draft, Gate, Level, Notification, Operation, StoredEvent, Timestamp, Weight, data,
@@ -31,7 +32,8 @@ macro_rules! delivery_columns {
     () => {
         "d.id, d.operation, d.event, (SELECT c.name FROM consumers c WHERE c.id = d.consumer), d.weight, d.priority, \
          d.state, d.attempts, d.max_attempts, d.fence, d.since, d.due, d.waiting_since, \
-         (SELECT n.node FROM nodes n WHERE n.id = d.node), d.lease, d.throttled_since, d.progress"
+         (SELECT n.node FROM nodes n WHERE n.id = d.node), d.lease, d.throttled_since, d.progress, \
+         d.grp, d.turn, d.ordered, d.deadline, d.held_by"
     };
 }
 
@@ -46,7 +48,7 @@ macro_rules! event_columns {
 macro_rules! attempt_columns {
     () => {
         "d.id, a.fence, a.number, (SELECT n.node FROM nodes n WHERE n.id = a.node), a.waiting_since, a.due, \
-         a.started, a.ended, a.ending, a.failure"
+         a.started, a.ended, a.ending, a.failure, a.held_by"
     };
 }
 
@@ -105,6 +107,9 @@ pub(super) fn delivery(row: &Row<'_>) -> Read<Delivery> {
         lease: instant_maybe(row, 14)?,
         throttled_since: instant_maybe(row, 15)?,
         progress: json_maybe(row, 16)?,
+        lane: Lane { group: row.get(17)?, turn: row.get(18)?, ordered: row.get(19)? },
+        deadline: instant_maybe(row, 20)?,
+        held_by: json_maybe(row, 21)?,
     })
 }
 
@@ -149,6 +154,7 @@ pub(super) fn attempt(row: &Row<'_>) -> Read<Attempt> {
         ended: instant(row, 7)?,
         ending: of_code(8, row.get(8)?, &ENDINGS)?,
         failure: json_maybe(row, 9)?,
+        held_by: json_maybe(row, 10)?,
     })
 }
 
@@ -198,7 +204,7 @@ pub(super) fn to_json<T: Serialize>(value: Option<&T>) -> rusqlite::Result<Optio
 
 use rusqlite::Error as Err;
 
-fn json_maybe<T: DeserializeOwned>(row: &Row<'_>, at: usize) -> Read<Option<T>> {
+pub(super) fn json_maybe<T: DeserializeOwned>(row: &Row<'_>, at: usize) -> Read<Option<T>> {
     let Some(text) = row.get_ref(at)?.as_str_or_null().map_err(|error| unreadable(at, Type::Text, error))? else {
         return Ok(None);
     };
@@ -211,7 +217,8 @@ fn unreadable(at: usize, kind: Type, error: impl std::error::Error + Send + Sync
 
 pub(super) const STATES: [State; 5] = [State::Waiting, State::Running, State::Done, State::Dead, State::Canceled];
 const WEIGHTS: [Weight; 3] = [Weight::Tracked, Weight::Untracked, Weight::Inbox];
-const GATES: [Gate; 4] = [Gate::Pause, Gate::NoConsumer, Gate::DueTime, Gate::Capacity];
+const GATES: [Gate; 6] =
+    [Gate::Pause, Gate::NoConsumer, Gate::DueTime, Gate::Capacity, Gate::Limit, Gate::Lock];
 const LEVELS: [Level; 4] = [Level::Info, Level::Success, Level::Warning, Level::Error];
 const ENDINGS: [Ending; 8] = [
     Ending::Done,

@@ -5,7 +5,8 @@
 CREATE TABLE consumers (
     id          INTEGER PRIMARY KEY,
     name        TEXT    NOT NULL UNIQUE,
-    last_served INTEGER
+    last_served INTEGER,
+    policy      TEXT                         -- how its deliveries wait, as JSON
 ) STRICT;
 
 CREATE TABLE nodes (
@@ -30,6 +31,44 @@ CREATE TABLE closures (
     reason   TEXT    NOT NULL
 ) STRICT;
 CREATE INDEX closures_consumer ON closures (consumer, since);
+
+CREATE TABLE limits (
+    name     TEXT PRIMARY KEY,
+    declared TEXT NOT NULL,                  -- as JSON
+    change   TEXT,                           -- what was changed at run time, as JSON
+    pause    TEXT                            -- of all of it, as JSON
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE limit_keys (
+    name  TEXT    NOT NULL,
+    key   TEXT    NOT NULL,
+    tat   INTEGER NOT NULL,                  -- the theoretical arrival time of its rate, in nanoseconds
+    pause TEXT,
+    adapt TEXT,                              -- the rate it has found, as JSON
+    PRIMARY KEY (name, key)
+) STRICT, WITHOUT ROWID;
+
+-- Slots beside those of running deliveries: permits within attempts, and attempts whose end nobody will hear of.
+CREATE TABLE holds (
+    name     TEXT    NOT NULL,
+    key      TEXT    NOT NULL,
+    delivery BLOB    NOT NULL,
+    fence    INTEGER NOT NULL,
+    permit   INTEGER NOT NULL,
+    operation BLOB   NOT NULL,
+    consumer TEXT    NOT NULL,
+    since    INTEGER NOT NULL,
+    until    INTEGER,
+    PRIMARY KEY (delivery, fence, permit, name, key)
+) STRICT, WITHOUT ROWID;
+
+-- When the machine's clock and its uptime were last read together: tells whether the clock was set since.
+CREATE TABLE uptime (
+    id     INTEGER PRIMARY KEY CHECK (id = 1),
+    boot   TEXT    NOT NULL,
+    micros INTEGER NOT NULL,
+    wall   INTEGER NOT NULL
+) STRICT;
 
 CREATE TABLE operations (
     ordinal            INTEGER PRIMARY KEY,
@@ -104,9 +143,17 @@ CREATE TABLE deliveries (
     node            INTEGER,
     lease           INTEGER,
     throttled_since INTEGER,
-    progress        TEXT
+    progress        TEXT,
+    grp             TEXT    NOT NULL,        -- the keys of its limits
+    turn            TEXT    NOT NULL,        -- who takes turns in the group
+    ordered         INTEGER NOT NULL,
+    ready           INTEGER NOT NULL,        -- whether it was due when it was last looked at
+    deadline        INTEGER,
+    held_by         TEXT
 ) STRICT;
-CREATE INDEX deliveries_ready ON deliveries (consumer, priority DESC, due) WHERE state = 0;
+CREATE INDEX deliveries_ready ON deliveries (consumer, grp, turn, priority DESC, due) WHERE state = 0 AND ready = 1;
+CREATE INDEX deliveries_due ON deliveries (consumer, due) WHERE state = 0 AND ready = 0;
+CREATE INDEX deliveries_ordered ON deliveries (consumer, grp) WHERE ordered = 1 AND state < 2;
 CREATE INDEX deliveries_running ON deliveries (node, lease, consumer) WHERE state = 1;
 CREATE INDEX deliveries_dead ON deliveries (state) WHERE state = 3;
 CREATE INDEX deliveries_later ON deliveries (later) WHERE later IS NOT NULL;
@@ -122,6 +169,7 @@ CREATE TABLE attempts (
     ended         INTEGER NOT NULL,
     ending        INTEGER NOT NULL,          -- 0 done, 1 retry, 2 snoozed, 3 throttled, 4 released, 5 dead, 6 canceled, 7 lost
     failure       TEXT,
+    held_by       TEXT,
     PRIMARY KEY (delivery, fence)
 ) STRICT, WITHOUT ROWID;
 
