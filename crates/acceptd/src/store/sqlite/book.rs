@@ -180,6 +180,11 @@ impl<'c> Book<'c> {
         self.operations.insert(operation.id.ordinal(), operation);
     }
 
+    /// Running deliveries are read again.
+    pub(super) fn forget_running(&mut self) {
+        self.running.clear();
+    }
+
     pub(super) fn is_remembered(&self, delivery: DeliveryId) -> bool {
         self.running.contains_key(&delivery.ordinal())
     }

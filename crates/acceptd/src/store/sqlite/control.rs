@@ -9,27 +9,20 @@ use super::book::Book;
 use super::error::Try;
 use super::names::{Names, add_closure};
 use super::query;
-use super::row::{self, delivery_columns};
+use super::queue::lock;
+use super::row::{self, delivery_columns, to_json};
+use crate::clock::Uptime;
 use crate::delivery::Action;
-use crate::store::{Register, Rescued, plan};
-use crate::{Closure, Delivery, EventKey, Gate, NodeId, Route, Timestamp, event};
+use crate::store::{Register, Rescued, Serving, plan};
+use crate::{Closure, Delivery, Draft, EventKey, Gate, NodeId, Route, Timestamp};
 
 /// Root events that are routed, or deliveries that are rescued, in one transaction at most.
 pub(super) const SLICE: usize = 2_000;
 
-pub(super) fn pause(book: &mut Book<'_>, consumer: &str, closure: &Closure) -> Try<()> {
-    let consumer = book.names.consumer(book.conn, consumer)?;
-    Ok(book.names.shut(book.conn, consumer, closure)?)
-}
-
-pub(super) fn resume(book: &mut Book<'_>, consumer: &str, now: Timestamp) -> Try<bool> {
-    let Some(consumer) = book.names.known_consumer(consumer) else { return Ok(false) };
-    Ok(book.names.open(book.conn, consumer, now)?)
-}
-
 /// Enters a node; root events that wait for one of its consumers are routed by [`route_waiting`].
 pub(super) fn register(book: &mut Book<'_>, register: &Register) -> Try<()> {
-    let names: BTreeSet<&str> = register.consumers.iter().map(|serving| &serving.route.consumer[..]).collect();
+    declare(book, register)?;
+    let names: BTreeSet<&str> = register.consumers.iter().map(|serving| &serving.consumer[..]).collect();
     let node = book.names.node(book.conn, register.node)?;
     book.conn.prepare_cached("DELETE FROM serving WHERE node = ?1")?.execute([node])?;
     for name in names {
@@ -41,9 +34,57 @@ pub(super) fn register(book: &mut Book<'_>, register: &Register) -> Try<()> {
     heartbeat(book, register.node, register.now)
 }
 
+/// Takes over the limits and how each consumer's deliveries wait by now. Those that stand elsewhere by that move.
+fn declare(book: &mut Book<'_>, register: &Register) -> Try<()> {
+    for limit in &register.limits {
+        super::limits::declare(book, limit)?;
+    }
+    book.takers.clear();
+    let mut changed = false;
+    for serving in &register.consumers {
+        if serving.takes(plan::OPERATION_ENDED) {
+            book.takers.push(serving.clone());
+        }
+        let before = lock(&book.queue).policy(&serving.consumer).cloned().unwrap_or_default();
+        if before == serving.policy {
+            continue;
+        }
+        changed = true;
+        let consumer = book.names.consumer(book.conn, &serving.consumer)?;
+        let sql = "UPDATE consumers SET policy = ?2 WHERE id = ?1";
+        book.conn.prepare_cached(sql)?.execute(params![consumer, to_json(Some(&serving.policy))?])?;
+        if before.moves(&serving.policy) {
+            replace(book, consumer, serving)?;
+        }
+    }
+    if changed {
+        super::queue::load(book.conn, &mut lock(&book.queue))?;
+        book.forget_running();
+    }
+    Ok(())
+}
+
+/// Finds the new places of a consumer's deliveries.
+fn replace(book: &mut Book<'_>, consumer: i64, serving: &Serving) -> Try<()> {
+    let live = {
+        let sql = concat!("SELECT ", delivery_columns!(), " FROM deliveries d WHERE d.state < 2 AND d.consumer = ?1");
+        let mut sql = book.conn.prepare_cached(sql)?;
+        sql.query_map([consumer], row::delivery)?.collect::<rusqlite::Result<Vec<_>>>()?
+    };
+    for delivery in live {
+        let owner = book.operation(delivery.operation)?.owner;
+        let event = super::book::event(book.conn, delivery.event, true)?;
+        let lane = serving.route_anyway(&event.draft, owner.as_deref()).lane;
+        let sql = "UPDATE deliveries SET grp = ?2, turn = ?3, ordered = ?4 WHERE ordinal = ?1";
+        let place = params![delivery.id.ordinal(), lane.group, lane.turn, lane.ordered];
+        book.conn.prepare_cached(sql)?.execute(place)?;
+    }
+    Ok(())
+}
+
 /// The consumers of a node that have something waiting.
 pub(super) fn woken(book: &Book<'_>, register: &Register) -> Try<Vec<String>> {
-    let names: BTreeSet<&str> = register.consumers.iter().map(|serving| &serving.route.consumer[..]).collect();
+    let names: BTreeSet<&str> = register.consumers.iter().map(|serving| &serving.consumer[..]).collect();
     let mut woken = Vec::new();
     for name in names {
         let Some(consumer) = book.names.known_consumer(name) else { continue };
@@ -58,7 +99,20 @@ pub(super) fn heartbeat(book: &mut Book<'_>, node: NodeId, now: Timestamp) -> Tr
     let node = book.names.heartbeat(book.conn, node, now)?;
     let sql = "UPDATE consumers SET last_served = ?2 WHERE id IN (SELECT consumer FROM serving WHERE node = ?1)";
     book.conn.prepare_cached(sql)?.execute(params![node, now.as_micros()])?;
+    if let Some(Uptime { boot, micros, wall }) = Uptime::read() {
+        let sql = "INSERT OR REPLACE INTO uptime (id, boot, micros, wall) VALUES (1, ?1, ?2, ?3)";
+        book.conn.prepare_cached(sql)?.execute(params![boot, micros, wall.as_micros()])?;
+    }
     Ok(())
+}
+
+/// By how much the machine's clock was set since this store was last in use.
+pub(super) fn set_while_closed(book: &Book<'_>) -> Try<i64> {
+    let row = |row: &rusqlite::Row<'_>| {
+        Ok(Uptime { boot: row.get(0)?, micros: row.get(1)?, wall: row::instant(row, 2)? })
+    };
+    let then = book.conn.query_row("SELECT boot, micros, wall FROM uptime", [], row).optional()?;
+    Ok(then.zip(Uptime::read()).map_or(0, |(then, now)| now.set_since(&then)))
 }
 
 /// Notes since when nobody served a consumer, when that is longer than a lease.
@@ -84,8 +138,7 @@ pub(super) fn route_waiting(book: &mut Book<'_>, register: &Register) -> Try<usi
     let (mut routed, mut kind) = (0, String::new());
     while let Some(next) = next_kind(book, &kind)? {
         kind = next;
-        let routes = routes_for(&kind, register);
-        if routes.is_empty() {
+        if !register.consumers.iter().any(|serving| serving.takes(&kind)) {
             continue;
         }
         let left = i64::try_from(SLICE - routed).unwrap_or_default();
@@ -99,6 +152,8 @@ pub(super) fn route_waiting(book: &mut Book<'_>, register: &Register) -> Try<usi
         };
         for (key, operation, due) in events {
             let mut operation = book.operation(operation)?;
+            let event = super::book::event(book.conn, key, true)?;
+            let routes = routes_for(&event.draft, operation.owner.as_deref(), register);
             operation.unrouted = operation.unrouted.saturating_sub(1);
             let mut deliveries = Vec::new();
             let times = (due.max(register.now), register.now);
@@ -121,10 +176,9 @@ fn next_kind(book: &Book<'_>, after: &str) -> Try<Option<String>> {
     Ok(book.conn.prepare_cached(NEXT_KIND)?.query_row([after], |row| row.get(0)).optional()?)
 }
 
-fn routes_for(kind: &str, register: &Register) -> Vec<Route> {
-    let takes = |on: &[String]| on.iter().any(|pattern| event::matches(pattern, kind));
-    let serving = register.consumers.iter().filter(|serving| takes(&serving.on));
-    serving.map(|serving| serving.route.clone()).collect()
+fn routes_for(draft: &Draft, owner: Option<&str>, register: &Register) -> Vec<Route> {
+    let takers = register.consumers.iter().filter(|serving| serving.takes(&draft.kind));
+    takers.map(|serving| serving.route_anyway(draft, owner)).collect()
 }
 
 /// Takes at most [`SLICE`] running deliveries from nodes that are silent and from targets whose lease is over.
@@ -135,7 +189,7 @@ pub(super) fn rescue(book: &mut Book<'_>, me: NodeId, lease: Duration, now: Time
         let operation = book.operation(delivery.operation)?;
         let change = plan::act(&Action::Rescue, &delivery, operation, now, &mut book.ids)?;
         let applied = book.apply(delivery.fence, &delivery, change)?;
-        rescued.push(Rescued { delivery: applied.delivery, notified: applied.notified });
+        rescued.push(Rescued { delivery: applied.delivery, notified: applied.notified, woken: applied.woken });
     }
     Ok(rescued)
 }

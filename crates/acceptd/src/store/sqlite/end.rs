@@ -16,11 +16,14 @@ pub(super) fn cancel(book: &mut Book<'_>, id: OperationId, now: Timestamp) -> Tr
     }
     let live = query::deliveries_of(book.conn, id, query::Which::Live)?;
     let running = live.iter().filter(|delivery| delivery.state == State::Running).map(|one| one.id).collect();
-    let mut notified = act_on(book, &live, &Action::Cancel, now)?;
+    let (mut notified, mut woken) = act_on(book, &live, &Action::Cancel, now)?;
     let operation = book.operation(id)?;
     if operation.unrouted > 0 {
         book.backlog -= i64::from(operation.unrouted);
         let (operation, notifications) = plan::abandon(operation, now, &mut book.ids);
+        if operation.ended.is_some() {
+            woken.extend(book.announce(&operation, now)?);
+        }
         book.change_operation(operation)?;
         for notification in &notifications {
             book.add_notification(notification)?;
@@ -30,7 +33,7 @@ pub(super) fn cancel(book: &mut Book<'_>, id: OperationId, now: Timestamp) -> Tr
             (SELECT span FROM operations WHERE ordinal = ?1) AND unrouted IS NOT NULL";
         book.conn.prepare_cached(sql)?.execute([id.ordinal()])?;
     }
-    stopped(book, id, running, Vec::new(), notified)
+    stopped(book, id, running, woken, notified)
 }
 
 pub(super) fn retry(book: &mut Book<'_>, what: DeadLetters, now: Timestamp) -> Try<Stopped> {
@@ -48,14 +51,15 @@ pub(super) fn retry(book: &mut Book<'_>, what: DeadLetters, now: Timestamp) -> T
         let message = format!("operation {operation} has no dead letter");
         return Err(Error::new(ErrorKind::Conflict, message).into());
     }
-    let notified = act_on(book, &dead, &Action::Revive, now)?;
-    stopped(book, operation, Vec::new(), consumers_of(&dead), notified)
+    let (notified, mut woken) = act_on(book, &dead, &Action::Revive, now)?;
+    woken.extend(consumers_of(&dead));
+    stopped(book, operation, Vec::new(), woken, notified)
 }
 
 pub(super) fn discard(book: &mut Book<'_>, id: DeliveryId, now: Timestamp) -> Try<Stopped> {
     let dead = book.delivery(id)?;
-    let notified = act_on(book, std::slice::from_ref(&dead), &Action::Discard, now)?;
-    stopped(book, dead.operation, Vec::new(), Vec::new(), notified)
+    let (notified, woken) = act_on(book, std::slice::from_ref(&dead), &Action::Discard, now)?;
+    stopped(book, dead.operation, Vec::new(), woken, notified)
 }
 
 /// Does the same to each of the deliveries. Callers pass only deliveries that allow it, or just one.
@@ -64,23 +68,27 @@ pub(super) fn act_on(
     deliveries: &[Delivery],
     action: &Action,
     now: Timestamp,
-) -> Try<Vec<NotificationId>> {
-    let mut notified = Vec::new();
+) -> Try<(Vec<NotificationId>, Vec<String>)> {
+    let (mut notified, mut woken) = (Vec::new(), Vec::new());
     for delivery in deliveries {
         let operation = book.operation(delivery.operation)?;
         let change = plan::act(action, delivery, operation, now, &mut book.ids)?;
-        notified.extend(book.apply(delivery.fence, delivery, change)?.notified);
+        let applied = book.apply(delivery.fence, delivery, change)?;
+        notified.extend(applied.notified);
+        woken.extend(applied.woken);
     }
-    Ok(notified)
+    Ok((notified, woken))
 }
 
 fn stopped(
     book: &mut Book<'_>,
     id: OperationId,
     running: Vec<DeliveryId>,
-    woken: Vec<String>,
+    mut woken: Vec<String>,
     notified: Vec<NotificationId>,
 ) -> Try<Stopped> {
+    woken.sort_unstable();
+    woken.dedup();
     Ok(Stopped { operation: query::operation(book.conn, id)?, running, woken, notified })
 }
 

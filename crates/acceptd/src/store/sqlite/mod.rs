@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
+use super::queue::Queue;
 use super::*;
+use crate::limit::LimitChange;
 use crate::{Delivery, Error, ErrorKind, Notification, Result, Timestamp};
 
 mod accept;
@@ -23,11 +25,14 @@ mod claim;
 mod control;
 mod end;
 mod error;
+mod items;
+mod limits;
 mod list;
 mod names;
 mod open;
 mod prune;
 mod query;
+mod queue;
 mod readers;
 mod row;
 mod settle;
@@ -83,6 +88,7 @@ pub struct SqliteStore(Arc<Inner>);
 struct Inner {
     commands: Option<mpsc::Sender<Box<dyn Request>>>,
     gauges: Arc<Gauges>,
+    queue: Arc<Mutex<Queue>>,
     readers: Arc<Readers>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -105,12 +111,13 @@ impl SqliteStore {
         let path = path.as_ref().to_path_buf();
         let lock = open::lock(&path)?;
         let gauges = Arc::new(Gauges::default());
+        let queue = Arc::new(Mutex::new(Queue::default()));
         let (sender, commands) = mpsc::channel(options.waiting_max.max(1));
         let (opened, is_open) = std::sync::mpsc::sync_channel(1);
         let readers = Readers::new(path.clone(), options.readers);
-        let shared = Arc::clone(&gauges);
+        let shared = (Arc::clone(&gauges), Arc::clone(&queue));
         let thread = std::thread::Builder::new().name("acceptd-store".to_owned()).spawn(move || {
-            write_until_closed(&path, lock, &options, &shared, commands, &opened);
+            write_until_closed(&path, lock, &options, shared, commands, &opened);
         });
         let thread = thread.map_err(|cause| {
             Error::new(ErrorKind::Unavailable, "the store's thread can't be started").caused_by(cause)
@@ -120,7 +127,7 @@ impl SqliteStore {
             let _ = thread.join();
             return Err(error);
         }
-        Ok(Self(Arc::new(Inner { commands: Some(sender), gauges, readers, thread: Mutex::new(Some(thread)) })))
+        Ok(Self(Arc::new(Inner { commands: Some(sender), gauges, queue, readers, thread: Mutex::new(Some(thread)) })))
     }
 
     /// Gives the writer something to do and waits until it is committed.
@@ -154,17 +161,17 @@ impl SqliteStore {
     async fn claim_events(&self, claim: Claim) -> Result<Claims> {
         let now = claim.now;
         let undo: fn(claim::Taken) -> Box<dyn Request> = |taken| {
-            let at = taken.deliveries.first().map_or(Timestamp::default(), |(delivery, _)| delivery.since);
-            release(taken.deliveries.into_iter().map(|(delivery, _)| delivery).collect(), at)
+            let at = taken.deliveries.first().map_or(Timestamp::default(), |one| one.delivery.since);
+            release(taken.deliveries.into_iter().map(|one| one.delivery).collect(), at)
         };
         let taken = self.write_or_undo(Kind::Claim, move |book| claim::claim(book, &claim), Some(undo)).await?;
-        let claim::Taken { deliveries, mut events, next_due, paused } = taken;
+        let claim::Taken { deliveries, mut events, next, paused } = taken;
         if events.len() < deliveries.len() {
-            let keys: Vec<_> = deliveries.iter().map(|(delivery, _)| delivery.event).collect();
+            let keys: Vec<_> = deliveries.iter().map(|one| one.delivery.event).collect();
             events = match self.0.readers.read(move |conn| query::events(conn, &keys)).await {
                 Ok(events) => events,
                 Err(error) => {
-                    let unread = deliveries.into_iter().map(|(delivery, _)| delivery).collect();
+                    let unread = deliveries.into_iter().map(|one| one.delivery).collect();
                     if let Some(commands) = &self.0.commands {
                         // When this fails, too, the deliveries are rescued like those of a node that went away.
                         let _ = commands.send(release(unread, now)).await;
@@ -174,8 +181,11 @@ impl SqliteStore {
             };
         }
         let claimed = deliveries.into_iter().zip(events);
-        let claimed = claimed.map(|((delivery, owner), event)| Claimed { delivery, event, owner }).collect();
-        Ok(Claims { claimed, next_due, paused })
+        let claimed = claimed.map(|(one, event)| {
+            let claim::TakenOne { delivery, owner, start, keys } = one;
+            Claimed { delivery, event, owner, start, keys }
+        });
+        Ok(Claims { claimed: claimed.collect(), next, paused })
     }
 
     async fn register_and_route(&self, register: Register) -> Result<Registered> {
@@ -226,7 +236,7 @@ fn write_until_closed(
     path: &Path,
     lock: File,
     options: &Options,
-    gauges: &Arc<Gauges>,
+    (gauges, queue): (Arc<Gauges>, Arc<Mutex<Queue>>),
     commands: mpsc::Receiver<Box<dyn Request>>,
     opened: &std::sync::mpsc::SyncSender<Result<()>>,
 ) {
@@ -234,17 +244,18 @@ fn write_until_closed(
         Ok(conn) => conn,
         Err(error) => return drop(opened.send(Err(error))),
     };
-    match Book::open(&conn) {
+    let opening = Book::open(&conn, queue).map_err(|cause| error::at_open(path, cause));
+    match opening.and_then(catch_up) {
         Ok(book) => {
             gauges.backlog.store(book.backlog, Relaxed);
             let _ = opened.send(Ok(()));
-            let checkpointer = Checkpointer::start(path.to_path_buf(), Arc::clone(gauges));
-            writer::work(&conn, book, gauges, commands, options.batch_max.max(1));
+            let checkpointer = Checkpointer::start(path.to_path_buf(), Arc::clone(&gauges));
+            writer::work(&conn, book, &gauges, commands, options.batch_max.max(1));
             if let Some(checkpointer) = checkpointer {
                 checkpointer.stop();
             }
         }
-        Err(cause) => drop(opened.send(Err(error::at_open(path, cause)))),
+        Err(error) => drop(opened.send(Err(error))),
     }
     if !gauges.broken.load(Relaxed)
         && let Err(error) = conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
@@ -255,11 +266,30 @@ fn write_until_closed(
     drop(lock);
 }
 
+/// Moves what is measured in time along, when the machine's clock was set while nobody had the file open.
+fn catch_up(mut book: Book<'_>) -> Result<Book<'_>> {
+    let mut shift = || {
+        let micros = control::set_while_closed(&book)?;
+        if micros != 0 {
+            tracing::warn!(milliseconds = micros / 1_000, "the machine's clock was set; leases and limits move along");
+            book.conn.execute_batch("BEGIN IMMEDIATE")?;
+            limits::shift(&mut book, micros)?;
+            book.conn.execute_batch("COMMIT")?;
+        }
+        Ok(())
+    };
+    match shift() {
+        Ok(()) => Ok(book),
+        Err(error::Stop::Refused(error)) => Err(error),
+        Err(error::Stop::Broken(error)) => Err(error::failed(error)),
+    }
+}
+
 /// Gives claimed deliveries back that nobody will run.
 fn release(deliveries: Vec<Delivery>, now: Timestamp) -> Box<dyn Request> {
     writer::unheard(Kind::Settle, move |book| {
         for delivery in &deliveries {
-            let (verdict, fence) = (Verdict::Release, delivery.fence);
+            let (verdict, fence) = (Verdict::Release { unfinished: false }, delivery.fence);
             match settle::settle(book, &Settle { delivery: delivery.id, fence, verdict, now }) {
                 // Refused: someone canceled it meanwhile.
                 Ok(_) | Err(error::Stop::Refused(_)) => {}
@@ -311,12 +341,28 @@ impl Store for SqliteStore {
         Box::pin(self.write(Kind::Other, move |book| end::discard(book, delivery, now)))
     }
 
-    fn pause(&self, consumer: String, closure: Closure) -> Answer<'_, ()> {
-        Box::pin(self.write(Kind::Other, move |book| control::pause(book, &consumer, &closure)))
+    fn pause(&self, what: Pausable, closure: Closure) -> Answer<'_, ()> {
+        Box::pin(self.write(Kind::Other, move |book| limits::pause(book, &what, &closure)))
     }
 
-    fn resume(&self, consumer: String, now: Timestamp) -> Answer<'_, bool> {
-        Box::pin(self.write(Kind::Other, move |book| control::resume(book, &consumer, now)))
+    fn resume(&self, what: Pausable, now: Timestamp) -> Answer<'_, bool> {
+        Box::pin(self.write(Kind::Other, move |book| limits::resume(book, &what, now)))
+    }
+
+    fn change_limit(&self, limit: String, change: Option<LimitChange>) -> Answer<'_, LimitView> {
+        Box::pin(self.write(Kind::Other, move |book| limits::change(book, &limit, change.clone())))
+    }
+
+    fn permit(&self, permit: Permit) -> Answer<'_, Permitted> {
+        Box::pin(self.write(Kind::Claim, move |book| limits::permit(book, &permit)))
+    }
+
+    fn give_back(&self, permit: HoldId, _now: Timestamp) -> Answer<'_, Vec<String>> {
+        Box::pin(self.write(Kind::Other, move |book| limits::give_back(book, permit)))
+    }
+
+    fn shift(&self, micros: i64) -> Answer<'_, ()> {
+        Box::pin(self.write(Kind::Other, move |book| limits::shift(book, micros)))
     }
 
     fn register(&self, register: Register) -> Answer<'_, Registered> {
@@ -352,6 +398,26 @@ impl Store for SqliteStore {
 
     fn chain(&self, id: OperationId) -> Answer<'_, Chain> {
         self.read_with(move |conn| query::chain(conn, id))
+    }
+
+    fn items(&self, id: OperationId, after: Option<i64>, size: usize) -> Answer<'_, Listing<Item>> {
+        self.read_with(move |conn| items::items(conn, id, after, size))
+    }
+
+    fn groups(&self, id: OperationId) -> Answer<'_, Vec<GroupCount>> {
+        self.read_with(move |conn| items::groups(conn, id))
+    }
+
+    fn standing(&self, groups: Vec<(String, String)>, now: Timestamp) -> Answer<'_, Vec<Standing>> {
+        let queue = queue::lock(&self.0.queue);
+        let standing = |(consumer, group): &(String, String)| queue.standing(consumer, group, now);
+        let standings = groups.iter().map(standing).collect();
+        Box::pin(std::future::ready(Ok(standings)))
+    }
+
+    fn limits(&self, now: Timestamp) -> Answer<'_, Vec<LimitView>> {
+        let limits = queue::lock(&self.0.queue).limits(now);
+        Box::pin(std::future::ready(Ok(limits)))
     }
 
     fn delivery(&self, id: DeliveryId) -> Answer<'_, DeliveryView> {

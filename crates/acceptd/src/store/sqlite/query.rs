@@ -12,6 +12,7 @@ use super::book;
 use super::error::Try;
 use super::row::{self, attempt_columns, delivery_columns, event_columns, notification_columns, operation_columns};
 use crate::delivery::{Attempt, State};
+use crate::limit::Lane;
 use crate::store::{Chain, ConsumerResult, ConsumerView, DeliveryView, OperationView};
 use crate::{
     Closure, Delivery, DeliveryId, Error, EventKey, Notification, NotificationId, Operation, OperationId, StoredEvent,
@@ -24,7 +25,7 @@ const LIVE_MAX: usize = 100;
 const AHEAD_MAX: i64 = 1_001;
 /// Waiting deliveries of a consumer that are counted.
 const WAITING_MAX: i64 = 1_000_001;
-/// Waiting deliveries that are looked at for the oldest; with more, only the first of each priority.
+/// Waiting deliveries that are looked at for the oldest.
 const OLDEST_EXACT: i64 = 5_000;
 
 /// Which deliveries of an operation.
@@ -205,23 +206,53 @@ pub(super) fn delivery(conn: &Connection, id: DeliveryId) -> Try<DeliveryView> {
 }
 
 const AHEAD: [&str; 3] = [
-    "SELECT count(*) FROM (SELECT 1 FROM deliveries INDEXED BY deliveries_ready WHERE state = 0 AND consumer = ?1 \
-     AND priority > ?2 AND ?3 IS NOT NULL AND ?4 IS NOT NULL LIMIT ?5)",
-    "SELECT count(*) FROM (SELECT 1 FROM deliveries INDEXED BY deliveries_ready WHERE state = 0 AND consumer = ?1 \
-     AND priority = ?2 AND due < ?3 AND ?4 IS NOT NULL LIMIT ?5)",
-    "SELECT count(*) FROM (SELECT 1 FROM deliveries INDEXED BY deliveries_ready WHERE state = 0 AND consumer = ?1 \
-     AND priority = ?2 AND due = ?3 AND ordinal < ?4 LIMIT ?5)",
+    "SELECT count(*) FROM (SELECT 1 FROM deliveries INDEXED BY deliveries_ready WHERE state = 0 AND ready = 1 \
+     AND consumer = ?1 AND grp = ?6 AND turn = ?7 AND priority > ?2 AND ?3 IS NOT NULL AND ?4 IS NOT NULL LIMIT ?5)",
+    "SELECT count(*) FROM (SELECT 1 FROM deliveries INDEXED BY deliveries_ready WHERE state = 0 AND ready = 1 \
+     AND consumer = ?1 AND grp = ?6 AND turn = ?7 AND priority = ?2 AND due < ?3 AND ?4 IS NOT NULL LIMIT ?5)",
+    "SELECT count(*) FROM (SELECT 1 FROM deliveries INDEXED BY deliveries_ready WHERE state = 0 AND ready = 1 \
+     AND consumer = ?1 AND grp = ?6 AND turn = ?7 AND priority = ?2 AND due = ?3 AND ordinal < ?4 LIMIT ?5)",
 ];
+const NEXT_TURN: &str = "SELECT turn FROM deliveries INDEXED BY deliveries_ready \
+    WHERE state = 0 AND ready = 1 AND consumer = ?1 AND grp = ?2 AND turn > ?3 ORDER BY turn LIMIT 1";
+const OF_TURN: &str = "SELECT count(*) FROM (SELECT 1 FROM deliveries INDEXED BY deliveries_ready \
+    WHERE state = 0 AND ready = 1 AND consumer = ?1 AND grp = ?2 AND turn = ?3 LIMIT ?4)";
+const BEFORE_ORDERED: &str = "SELECT count(*) FROM (SELECT 1 FROM deliveries INDEXED BY deliveries_ordered \
+    WHERE ordered = 1 AND state < 2 AND consumer = ?1 AND grp = ?2 AND ordinal < ?3 LIMIT ?4)";
 
-/// How many waiting deliveries of the consumer come before this one.
+/// How many in line come before a waiting delivery: all before it in its lane, and as many turns of the others.
 fn ahead(conn: &Connection, delivery: &Delivery) -> Try<usize> {
     let consumer = consumer_number(conn, &delivery.consumer)?;
-    let mut ahead = 0;
+    let Lane { group, turn, ordered } = &delivery.lane;
+    let ordinal = delivery.id.ordinal();
+    if *ordered {
+        let before = params![consumer, group, ordinal, AHEAD_MAX];
+        let count: i64 = conn.prepare_cached(BEFORE_ORDERED)?.query_row(before, |row| row.get(0))?;
+        return Ok(usize::try_from(count).unwrap_or_default());
+    }
+    let mut mine = 0;
     for sql in AHEAD {
-        let mut sql = conn.prepare_cached(sql)?;
-        let all =
-            [consumer, delivery.priority.into(), delivery.due.as_micros(), delivery.id.ordinal(), AHEAD_MAX - ahead];
-        ahead += sql.query_row(all, |row| row.get::<_, i64>(0))?;
+        let (due, left) = (delivery.due.as_micros(), AHEAD_MAX - mine);
+        let all = params![consumer, delivery.priority, due, ordinal, left, group, turn];
+        mine += conn.prepare_cached(sql)?.query_row(all, |row| row.get::<_, i64>(0))?;
+    }
+    let (mut ahead, mut lane) = (mine, None::<String>);
+    while ahead < AHEAD_MAX {
+        // The lane without a name is the first.
+        let next = match lane.take() {
+            None => Some(String::new()),
+            Some(last) => {
+                let mut sql = conn.prepare_cached(NEXT_TURN)?;
+                sql.query_row(params![consumer, group, last], |row| row.get::<_, String>(0)).optional()?
+            }
+        };
+        let Some(next) = next.filter(|next| mine > 0 || next <= turn) else { break };
+        if next != *turn {
+            let turns = (mine + i64::from(next < *turn)).min(AHEAD_MAX - ahead);
+            let of_lane = params![consumer, group, next, turns];
+            ahead += conn.prepare_cached(OF_TURN)?.query_row(of_lane, |row| row.get::<_, i64>(0))?;
+        }
+        lane = Some(next);
     }
     Ok(usize::try_from(ahead).unwrap_or_default())
 }
@@ -248,14 +279,21 @@ pub(super) fn notification(conn: &Connection, id: NotificationId) -> Try<Notific
     found.filter(|found| found.id == id).ok_or_else(|| Error::not_found("notification", id).into())
 }
 
-const HAS_WAITING: &str =
-    "SELECT 1 FROM deliveries INDEXED BY deliveries_ready WHERE state = 0 AND consumer = ?1 LIMIT 1";
-const WAITING: &str = "SELECT count(*) FROM (SELECT 1 FROM deliveries INDEXED BY deliveries_ready \
-    WHERE state = 0 AND consumer = ?1 LIMIT ?2)";
-const OLDEST: &str = "SELECT min(since) FROM (SELECT since FROM deliveries INDEXED BY deliveries_ready \
-    WHERE state = 0 AND consumer = ?1 LIMIT ?2)";
-const FIRST_OF_PRIORITY: &str = "SELECT since, priority FROM deliveries INDEXED BY deliveries_ready \
-    WHERE state = 0 AND consumer = ?1 AND priority < ?2 ORDER BY priority DESC, due LIMIT 1";
+const HAS_WAITING: &str = "SELECT 1 FROM (SELECT 1 FROM deliveries INDEXED BY deliveries_ready \
+    WHERE state = 0 AND ready = 1 AND consumer = ?1 UNION ALL SELECT 1 FROM deliveries INDEXED BY deliveries_due \
+    WHERE state = 0 AND ready = 0 AND consumer = ?1) LIMIT 1";
+const WAITING: [&str; 2] = [
+    "SELECT count(*), min(since) FROM (SELECT since FROM deliveries INDEXED BY deliveries_ready \
+     WHERE state = 0 AND ready = 1 AND consumer = ?1 LIMIT ?2)",
+    "SELECT count(*), min(since) FROM (SELECT since FROM deliveries INDEXED BY deliveries_due \
+     WHERE state = 0 AND ready = 0 AND consumer = ?1 LIMIT ?2)",
+];
+const COUNT: [&str; 2] = [
+    "SELECT count(*) FROM (SELECT 1 FROM deliveries INDEXED BY deliveries_ready \
+     WHERE state = 0 AND ready = 1 AND consumer = ?1 LIMIT ?2)",
+    "SELECT count(*) FROM (SELECT 1 FROM deliveries INDEXED BY deliveries_due \
+     WHERE state = 0 AND ready = 0 AND consumer = ?1 LIMIT ?2)",
+];
 const RUNNING: &str =
     "SELECT consumer, count(*) FROM deliveries INDEXED BY deliveries_running WHERE state = 1 GROUP BY consumer";
 
@@ -263,7 +301,9 @@ const RUNNING: &str =
 #[cfg(test)]
 pub(super) fn statements() -> Vec<&'static str> {
     let mut all = vec![FIRST_DELIVERIES, LATER_DELIVERIES, FIRST_EVENTS, LATER_EVENTS, ATTEMPTS, CLOSURES];
-    all.extend([HAS_WAITING, WAITING, OLDEST, FIRST_OF_PRIORITY]);
+    all.extend([HAS_WAITING, NEXT_TURN, OF_TURN, BEFORE_ORDERED]);
+    all.extend(WAITING);
+    all.extend(COUNT);
     all.extend(AHEAD);
     all
 }
@@ -272,17 +312,13 @@ pub(super) fn has_waiting(conn: &Connection, consumer: i64) -> Try<bool> {
     Ok(conn.prepare_cached(HAS_WAITING)?.exists([consumer])?)
 }
 
-/// Since when the oldest waiting delivery of a consumer waits. Exact for up to 5,000 of them; beyond that it is the
-/// oldest of those that come next.
+/// Since when the oldest waiting delivery of a consumer waits. Exact for up to 5,000 that are due and 5,000 that are
+/// not; beyond that it is the oldest of those.
 pub(super) fn oldest(conn: &Connection, consumer: i64) -> Try<Option<Timestamp>> {
-    let mut sql = conn.prepare_cached(OLDEST)?;
-    let among: Option<i64> = sql.query_row([consumer, OLDEST_EXACT], |row| row.get(0))?;
-    let mut oldest = among;
-    let (mut sql, mut priority) = (conn.prepare_cached(FIRST_OF_PRIORITY)?, i64::MAX);
-    let first = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
-    while let Some((since, lower)) = sql.query_row([consumer, priority], first).optional()? {
-        oldest = oldest.into_iter().chain([since]).min();
-        priority = lower;
+    let mut oldest = None;
+    for sql in WAITING {
+        let among: Option<i64> = conn.prepare_cached(sql)?.query_row([consumer, OLDEST_EXACT], |row| row.get(1))?;
+        oldest = oldest.into_iter().chain(among).min();
     }
     Ok(oldest.map(Timestamp::from_micros))
 }
@@ -302,7 +338,11 @@ pub(super) fn consumers(conn: &Connection, now: Timestamp) -> Try<Vec<ConsumerVi
     let mut views = Vec::new();
     for row in rows {
         let (id, name, last_served): (i64, String, Option<i64>) = row?;
-        let waiting: i64 = conn.prepare_cached(WAITING)?.query_row([id, WAITING_MAX], |row| row.get(0))?;
+        let mut waiting = 0_i64;
+        for sql in COUNT {
+            let all = [id, WAITING_MAX - waiting];
+            waiting += conn.prepare_cached(sql)?.query_row(all, |row| row.get::<_, i64>(0))?;
+        }
         let running = running.get(&id).copied().unwrap_or_default();
         let closure = closures.remove(&id);
         if waiting + running == 0 && last_served.is_none() && closure.is_none() {

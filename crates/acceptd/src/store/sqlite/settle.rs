@@ -5,8 +5,9 @@ use rusqlite::params;
 use super::book::{self, Book};
 use super::error::{Stop, Try};
 use crate::delivery::{Action, transition};
-use crate::store::{Settle, Settled, Step, Verdict, plan};
-use crate::{Closure, Delivery, DeliveryId, ErrorKind, Gate, ProgressReport, Timestamp, fault};
+use super::queue::lock;
+use crate::store::{Settle, Settled, Step, plan};
+use crate::{Closure, Delivery, DeliveryId, ErrorKind, ProgressReport, Timestamp, fault};
 
 pub(super) fn settle(book: &mut Book<'_>, settle: &Settle) -> Try<Settled> {
     let was_remembered = book.is_remembered(settle.delivery);
@@ -29,13 +30,38 @@ fn settle_one(book: &mut Book<'_>, settle: &Settle, before: &Delivery) -> Try<Se
     let change = plan::settle(settle, before, operation, cause, &mut book.ids)?;
     let fence = if fault::planted("settle-without-fence") { before.fence } else { settle.fence };
     let applied = book.apply(fence, before, change)?;
-    if let Verdict::Throttled { due, failure } = &settle.verdict {
-        let (by, reason) = ("target".to_owned(), failure.message.clone());
-        let closure = Closure { gate: Gate::Pause, from: settle.now, until: Some(*due), by, reason };
-        let consumer = book.names.consumer(conn, &before.consumer)?;
-        book.names.shut(conn, consumer, &closure)?;
+    if let Some((limit, throttled)) = plan::lesson(settle) {
+        learn(book, before, limit, throttled, settle.now)?;
     }
     Ok(Settled { delivery: applied.delivery, ended: applied.ended, woken: applied.woken, notified: applied.notified })
+}
+
+/// What a target said of its limits: those that the delivery took, or else its consumer, are left alone.
+fn learn(
+    book: &mut Book<'_>,
+    before: &Delivery,
+    limit: Option<&str>,
+    throttled: Option<Closure>,
+    now: Timestamp,
+) -> Try<()> {
+    let (takes_limits, is_declared) = {
+        let queue = lock(&book.queue);
+        let takes_limits = queue.policy(&before.consumer).is_some_and(|policy| !policy.limits.is_empty());
+        (takes_limits, limit.is_some_and(|limit| queue.declared(limit).is_some()))
+    };
+    if takes_limits || is_declared {
+        let limit = limit.filter(|_| is_declared);
+        lock(&book.queue).learn(before, limit, throttled.as_ref(), now);
+        if let (Some(limit), Some(_)) = (limit, &throttled) {
+            super::limits::write_limit(book, limit)?;
+        }
+        return book.write_keys();
+    }
+    if let Some(closure) = throttled {
+        let consumer = book.names.consumer(book.conn, &before.consumer)?;
+        book.names.shut(book.conn, consumer, &closure)?;
+    }
+    Ok(())
 }
 
 pub(super) fn extend(book: &mut Book<'_>, id: DeliveryId, fence: u64, lease: Timestamp, now: Timestamp) -> Try<()> {
@@ -64,6 +90,11 @@ pub(super) fn remember(book: &mut Book<'_>, step: &Step) -> Try<()> {
     let sql = "INSERT OR IGNORE INTO steps (delivery, name, value) VALUES (?1, ?2, ?3)";
     book.conn.prepare_cached(sql)?.execute(params![step.delivery.ordinal(), step.name, step.value])?;
     Ok(())
+}
+
+/// A delivery whose attempt of this fence runs.
+pub(super) fn running(book: &mut Book<'_>, id: DeliveryId, fence: u64, now: Timestamp) -> Try<Delivery> {
+    extended(book, id, fence, now, now).map(|(before, _)| before)
 }
 
 /// The delivery before and with a lease of its own; asked also just to check the fence of a running attempt.

@@ -1,0 +1,104 @@
+//! Limits: declare, pause, resume and change them, permits within attempts, and the clock being set.
+
+use rusqlite::params;
+
+use super::book::Book;
+use super::error::Try;
+use super::queue::lock;
+use super::row::to_json;
+use super::settle;
+use crate::limit::{Limit, LimitChange};
+use crate::store::queue::HoldId;
+use crate::store::{LimitView, Pausable, Permit, Permitted};
+use crate::{Closure, Error, Timestamp};
+
+pub(super) fn pause(book: &mut Book<'_>, what: &Pausable, closure: &Closure) -> Try<()> {
+    match what {
+        Pausable::Consumer(name) => {
+            let consumer = book.names.consumer(book.conn, name)?;
+            Ok(book.names.shut(book.conn, consumer, closure)?)
+        }
+        Pausable::Limit { limit, key } => {
+            declared(book, limit)?;
+            lock(&book.queue).pause(limit, key.as_deref(), closure.clone());
+            write_limit(book, limit)?;
+            book.write_keys()
+        }
+    }
+}
+
+pub(super) fn resume(book: &mut Book<'_>, what: &Pausable, now: Timestamp) -> Try<bool> {
+    match what {
+        Pausable::Consumer(name) => {
+            let Some(consumer) = book.names.known_consumer(name) else { return Ok(false) };
+            Ok(book.names.open(book.conn, consumer, now)?)
+        }
+        Pausable::Limit { limit, key } => {
+            declared(book, limit)?;
+            let resumed = lock(&book.queue).resume(limit, key.as_deref(), now);
+            write_limit(book, limit)?;
+            book.write_keys()?;
+            Ok(resumed)
+        }
+    }
+}
+
+pub(super) fn change(book: &mut Book<'_>, limit: &str, change: Option<LimitChange>) -> Try<LimitView> {
+    declared(book, limit)?;
+    let now = change.as_ref().map_or(Timestamp::default(), |change| change.at);
+    lock(&book.queue).set_change(limit, change);
+    write_limit(book, limit)?;
+    lock(&book.queue).limit(limit, now).ok_or_else(|| Error::not_found("limit", limit).into())
+}
+
+/// Takes over a limit as it is declared now; what was changed and paused of it stays.
+pub(super) fn declare(book: &mut Book<'_>, limit: &Limit) -> Try<()> {
+    {
+        let mut queue = lock(&book.queue);
+        let (change, pause) = (queue.change(&limit.name).cloned(), queue.limit_pause(&limit.name).cloned());
+        queue.declare(limit.clone(), change, pause);
+    }
+    write_limit(book, &limit.name)
+}
+
+/// Writes what is known of a limit.
+pub(super) fn write_limit(book: &Book<'_>, limit: &str) -> Try<()> {
+    let queue = lock(&book.queue);
+    let sql = "INSERT OR REPLACE INTO limits (name, declared, change, pause) VALUES (?1, ?2, ?3, ?4)";
+    let declared = to_json(queue.declared(limit))?;
+    let (change, pause) = (to_json(queue.change(limit))?, to_json(queue.limit_pause(limit))?);
+    book.conn.prepare_cached(sql)?.execute(params![limit, declared, change, pause])?;
+    Ok(())
+}
+
+pub(super) fn permit(book: &mut Book<'_>, permit: &Permit) -> Try<Permitted> {
+    declared(book, &permit.key.limit)?;
+    let delivery = settle::running(book, permit.delivery, permit.fence, permit.now)?;
+    let permitted = lock(&book.queue).permit(&delivery, &permit.key, permit.now);
+    match permitted {
+        Ok((hold, grant)) => {
+            book.keep_hold(&permit.key, &hold)?;
+            book.write_keys()?;
+            Ok(Permitted::Held { id: hold.id, grant })
+        }
+        Err(again) => Ok(Permitted::Busy(again)),
+    }
+}
+
+pub(super) fn give_back(book: &mut Book<'_>, permit: HoldId) -> Try<Vec<String>> {
+    book.forget_hold(permit)?;
+    Ok(lock(&book.queue).left(permit, None))
+}
+
+pub(super) fn shift(book: &mut Book<'_>, micros: i64) -> Try<()> {
+    let sql = "UPDATE deliveries SET lease = lease + ?1, deadline = deadline + ?1 WHERE state = 1";
+    book.conn.prepare_cached(sql)?.execute([micros])?;
+    book.conn.prepare_cached("UPDATE holds SET until = until + ?1")?.execute([micros])?;
+    lock(&book.queue).shift(micros);
+    book.forget_running();
+    book.write_keys()
+}
+
+fn declared(book: &Book<'_>, limit: &str) -> Try<()> {
+    lock(&book.queue).declared(limit).map(drop).ok_or_else(|| Error::not_found("limit", limit).into())
+}
