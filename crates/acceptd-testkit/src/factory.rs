@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use acceptd::store::{
     Accept, Accepted, Claim, Claimed, Claims, DeadLetters, IdempotencyKey, Page, Register, Registered, Serving, Settle,
-    Settled, Stopped, Verdict,
+    Settled, Stopped, Verdict, Wanted,
 };
+use acceptd::limit::Policy;
 use acceptd::{
     Closure, Data, DeliveryId, Draft, ErrorKind, Failure, Gate, NewEvent, NodeId, Notice, OperationId, ProgressReport,
     Result, Route, Status, Store, Timestamp, Weight,
@@ -73,7 +74,7 @@ impl Accepting {
 
     /// Delivers the last event to a consumer.
     pub fn route(mut self, consumer: &str, weight: Weight) -> Self {
-        self.last().routes.push(Route { consumer: consumer.to_owned(), weight });
+        self.last().routes.push(Route { weight, ..Route::to(consumer) });
         self
     }
 
@@ -158,18 +159,28 @@ impl Accepting {
 
 /// An event to emit to one consumer.
 pub fn emit(kind: &'static str, consumer: &str, weight: Weight) -> NewEvent {
-    let route = Route { consumer: consumer.to_owned(), weight };
+    let route = Route { weight, ..Route::to(consumer) };
     NewEvent { draft: Draft::new(kind), routes: vec![route] }
+}
+
+/// A consumer with room for so many.
+pub fn wanted(consumer: &str, max: usize) -> Wanted {
+    Wanted { consumer: consumer.to_owned(), max, max_attempts: MAX_ATTEMPTS, remote_for: None }
 }
 
 /// A claim by node 1.
 pub fn claim_of(consumer: &str, max: usize, now: Timestamp) -> Claim {
-    Claim { consumer: consumer.to_owned(), max, node: node(1), max_attempts: MAX_ATTEMPTS, now }
+    Claim { wanted: vec![wanted(consumer, max)], node: node(1), now }
 }
 
 /// Claims up to 100 deliveries of a consumer for node 1.
 pub async fn claim(store: &dyn Store, consumer: &str, now: Timestamp) -> Claims {
     store.claim(claim_of(consumer, 100, now)).await.unwrap()
+}
+
+/// When the pause of a claim's first paused consumer ends.
+pub fn pause_of(claims: &Claims) -> Option<Option<Timestamp>> {
+    claims.paused.first().map(|(_, until)| *until)
 }
 
 /// Claims the next delivery of a consumer for node 1; there must be one.
@@ -207,33 +218,33 @@ pub async fn run(store: &dyn Store, consumer: &str, verdict: Verdict, now: Times
 
 /// Ended well, with nothing to say.
 pub fn done() -> Verdict {
-    Verdict::Done { result: None, emit: Vec::new(), notify: None, progress: None }
+    Verdict::Done { result: None, emit: Vec::new(), notify: None, progress: None, pause: None }
 }
 
 /// Ended well with a result.
 pub fn done_with(result: &str) -> Verdict {
-    Verdict::Done { result: Some(json(result)), emit: Vec::new(), notify: None, progress: None }
+    Verdict::Done { result: Some(json(result)), emit: Vec::new(), notify: None, progress: None, pause: None }
 }
 
 /// Ended well, and these events follow.
 pub fn done_emitting(emit: Vec<NewEvent>) -> Verdict {
-    Verdict::Done { result: None, emit, notify: None, progress: None }
+    Verdict::Done { result: None, emit, notify: None, progress: None, pause: None }
 }
 
 /// Ended well with a message to the owner.
 pub fn done_telling(title: &str) -> Verdict {
     let notice = Notice { title: title.to_owned(), ..Notice::default() };
-    Verdict::Done { result: None, emit: Vec::new(), notify: Some(notice), progress: None }
+    Verdict::Done { result: None, emit: Vec::new(), notify: Some(notice), progress: None, pause: None }
 }
 
 /// Failed; try again then.
 pub fn retry_at(due: Timestamp) -> Verdict {
-    Verdict::Retry { due, failure: failure("it broke") }
+    Verdict::Retry { due, failure: failure("it broke"), unfinished: false }
 }
 
 /// Throttled until then.
 pub fn throttled(due: Timestamp) -> Verdict {
-    Verdict::Throttled { due, failure: failure("too many requests") }
+    Verdict::Throttled { due, failure: failure("too many requests"), limit: None }
 }
 
 /// A dead letter at once.
@@ -270,13 +281,13 @@ pub async fn serve(store: &dyn Store, number: u8, consumers: &[&str], now: Times
 
 /// Registers a node.
 pub async fn register(store: &dyn Store, number: u8, consumers: Vec<Serving>, now: Timestamp) -> Registered {
-    store.register(Register { node: node(number), consumers, lease: LEASE, now }).await.unwrap()
+    store.register(Register { node: node(number), consumers, limits: Vec::new(), lease: LEASE, now }).await.unwrap()
 }
 
 /// A consumer that a node serves, for events of one pattern.
 pub fn serving(consumer: &str, on: &str) -> Serving {
-    let route = Route { consumer: consumer.to_owned(), weight: Weight::Tracked };
-    Serving { on: vec![on.to_owned()], route }
+    let (on, policy) = (vec![on.to_owned()], Policy::default());
+    Serving { on, consumer: consumer.to_owned(), weight: Weight::Tracked, policy }
 }
 
 /// An operation's status.

@@ -32,7 +32,7 @@ pub struct Held {
 }
 
 /// A time during which a consumer's gate was shut for all its deliveries.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Closure {
     /// [`Gate::Pause`] or [`Gate::NoConsumer`].
     pub gate: Gate,

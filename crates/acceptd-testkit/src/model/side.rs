@@ -5,6 +5,7 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
+use acceptd::limit::Policy;
 use acceptd::store::{
     Accept, Chain, Claim, ConsumerResult, ConsumerView, DeadLetter, DeadLetters, DeliveryView, Health, IdempotencyKey,
     NotificationQuery, OperationFilter, Page, Register, Replay, Serving, Settle, Step, Stopped, Verdict,
@@ -15,7 +16,7 @@ use acceptd::{
 };
 
 use super::{CONSUMERS, Command, Ending, Fence, Request, RootEvent};
-use crate::factory::{ALL, LEASE, MAX_ATTEMPTS, emit, failure, json, node, progress};
+use crate::factory::{ALL, LEASE, emit, failure, json, node, progress, wanted};
 use crate::store::reopen::Reopen;
 
 /// A store and what has been seen of it.
@@ -138,7 +139,7 @@ impl<'a> Side<'a> {
 
     async fn claim(&mut self, consumer: usize, number: u8, max: usize, now: Timestamp) -> String {
         let consumer = CONSUMERS[consumer].to_owned();
-        let claim = Claim { consumer, max, node: self.node(number), max_attempts: MAX_ATTEMPTS, now };
+        let claim = Claim { wanted: vec![wanted(&consumer, max)], node: self.node(number), now };
         let answer = self.store().claim(claim).await;
         let claimed = answer.iter().flat_map(|claims| &claims.claimed);
         let attempts: Vec<_> = claimed.map(|claimed| (claimed.delivery.id, claimed.delivery.fence)).collect();
@@ -193,9 +194,9 @@ impl<'a> Side<'a> {
                 let until = seconds.map(|seconds| later(now, seconds));
                 let closure = crate::factory::pause(now, until);
                 debug_assert_eq!(closure.gate, Gate::Pause);
-                told(store.pause(CONSUMERS[*consumer].to_owned(), closure).await)
+                told(store.pause(CONSUMERS[*consumer].into(), closure).await)
             }
-            Command::Resume(consumer) => told(store.resume(CONSUMERS[*consumer].to_owned(), now).await),
+            Command::Resume(consumer) => told(store.resume(CONSUMERS[*consumer].into(), now).await),
             Command::Register { node: number, consumers } => {
                 let consumers = consumers.iter().map(|consumer| serving(*consumer)).collect();
                 let register = Register { node: self.node(*number), consumers, lease: LEASE, now };
@@ -330,12 +331,12 @@ fn later(now: Timestamp, seconds: u64) -> Timestamp {
 
 fn serving(consumer: usize) -> Serving {
     let weight = if CONSUMERS[consumer] == "inbox" { Weight::Inbox } else { Weight::Tracked };
-    let route = Route { consumer: CONSUMERS[consumer].to_owned(), weight };
-    Serving { on: vec![CONSUMERS[consumer].to_owned()], route }
+    let name = CONSUMERS[consumer].to_owned();
+    Serving { on: vec![name.clone()], consumer: name, weight, policy: Policy::default() }
 }
 
 fn routes(routes: &[(usize, Weight)]) -> Vec<Route> {
-    routes.iter().map(|(to, weight)| Route { consumer: CONSUMERS[*to].to_owned(), weight: *weight }).collect()
+    routes.iter().map(|(to, weight)| Route { weight: *weight, ..Route::to(CONSUMERS[*to]) }).collect()
 }
 
 fn accept(request: &Request, now: Timestamp) -> Accept {
@@ -368,11 +369,12 @@ fn verdict(ending: &Ending, now: Timestamp) -> Verdict {
             emit: events.iter().map(|to| emitted(to)).collect(),
             notify: notify.then(|| Notice { title: "a word".to_owned(), ..Notice::default() }),
             progress: result.then(|| progress(10)),
+            pause: None,
         },
-        Ending::Retry(seconds) => Verdict::Retry { due: later(now, *seconds), failure: failure("it broke") },
+        Ending::Retry(seconds) => Verdict::Retry { due: later(now, *seconds), failure: failure("it broke"), unfinished: false },
         Ending::Snooze(seconds) => Verdict::Snooze { due: later(now, *seconds) },
-        Ending::Throttled(seconds) => Verdict::Throttled { due: later(now, *seconds), failure: failure("slow down") },
-        Ending::Release => Verdict::Release,
+        Ending::Throttled(seconds) => Verdict::Throttled { due: later(now, *seconds), failure: failure("slow down"), limit: None },
+        Ending::Release => Verdict::Release { unfinished: false },
         Ending::GiveUp(keep) => Verdict::GiveUp { failure: failure("no"), outcome: keep.then(|| json("[]")) },
     }
 }

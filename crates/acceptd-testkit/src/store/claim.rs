@@ -44,7 +44,7 @@ pub async fn each_claim_raises_the_fence(store: Arc<dyn Store>) {
     for fence in 1..=5 {
         let attempt = claim_one(&*store, "c", at(fence)).await;
         assert_eq!((attempt.delivery.fence, attempt.delivery.attempts), (fence, 1));
-        settle(&*store, &attempt, acceptd::store::Verdict::Release, at(fence)).await;
+        settle(&*store, &attempt, acceptd::store::Verdict::Release { unfinished: false }, at(fence)).await;
     }
 }
 
@@ -81,15 +81,15 @@ pub async fn a_priority_that_is_not_due_holds_nobody_up(store: Arc<dyn Store>) {
 
 /// Nothing is claimed before it is due, and the claim says when the next is.
 pub async fn a_claim_says_when_the_next_is_due(store: Arc<dyn Store>) {
-    assert_eq!(claim(&*store, "c", START).await.next_due, None);
+    assert_eq!(claim(&*store, "c", START).await.next, None);
     accept("a").due(at(9)).deliver_to("c").to(&*store).await;
     accept("a").due(at(5)).priority(-1).deliver_to("c").to(&*store).await;
     let early = claim(&*store, "c", at(4)).await;
-    assert_eq!((early.claimed.len(), early.next_due), (0, Some(at(5))));
+    assert_eq!((early.claimed.len(), early.next), (0, Some(at(5))));
     let later = claim(&*store, "c", at(5)).await;
-    assert_eq!((later.claimed.len(), later.next_due), (1, Some(at(9))));
+    assert_eq!((later.claimed.len(), later.next), (1, Some(at(9))));
     let last = claim(&*store, "c", at(9)).await;
-    assert_eq!((last.claimed.len(), last.next_due), (1, None));
+    assert_eq!((last.claimed.len(), last.next), (1, None));
 }
 
 /// A claim gives at most what was asked for.
@@ -114,7 +114,8 @@ pub async fn a_claim_gives_its_consumers_deliveries_only(store: Arc<dyn Store>) 
 pub async fn the_limit_of_attempts_is_that_of_the_last_claim(store: Arc<dyn Store>) {
     accept("a").deliver_to("c").to(&*store).await;
     run(&*store, "c", retry_at(at(1)), at(1)).await;
-    let fewer = Claim { max_attempts: 2, ..claim_of("c", 1, at(1)) };
+    let mut fewer = claim_of("c", 1, at(1));
+    fewer.wanted[0].max_attempts = 2;
     let attempt = store.claim(fewer).await.unwrap().claimed.remove(0);
     let settled = settle(&*store, &attempt, retry_at(at(2)), at(2)).await;
     assert_eq!((settled.delivery.state, settled.delivery.attempts), (State::Dead, 2));

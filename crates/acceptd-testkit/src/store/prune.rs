@@ -91,6 +91,6 @@ pub async fn a_pause_stays(store: Arc<dyn Store>) {
     store.pause("c".into(), pause(START, None)).await.unwrap();
     store.pause("d".into(), pause(START, Some(at(200)))).await.unwrap();
     store.prune(at(100), at(100), 10).await.unwrap();
-    assert_eq!(claim(&*store, "c", at(101)).await.paused, Some(None));
-    assert_eq!(claim(&*store, "d", at(101)).await.paused, Some(Some(at(200))));
+    assert_eq!(pause_of(&claim(&*store, "c", at(101)).await), Some(None));
+    assert_eq!(pause_of(&claim(&*store, "d", at(101)).await), Some(Some(at(200))));
 }

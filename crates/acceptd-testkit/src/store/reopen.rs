@@ -27,7 +27,7 @@ pub async fn what_was_accepted_is_there_again(place: &dyn Reopen) {
     let store = place.open();
     assert_eq!(store.chain(id).await.unwrap(), before.0);
     assert_eq!(store.operations(Default::default(), ALL).await.unwrap(), before.1);
-    assert_eq!((store.health().backlog, claim(&*store, "c", at(8)).await.next_due), (3, Some(at(9))));
+    assert_eq!((store.health().backlog, claim(&*store, "c", at(8)).await.next), (3, Some(at(9))));
     assert_eq!(serve(&*store, 1, &["nobody"], at(1)).await.routed, 1);
     assert_eq!(run(&*store, "nobody", done(), at(1)).await.delivery.operation, waiting);
 }
@@ -41,6 +41,7 @@ pub async fn what_was_settled_is_there_again(place: &dyn Reopen) {
         emit: vec![emit("b", "e", Weight::Untracked)],
         notify: None,
         progress: Some(progress(10)),
+        pause: None,
     };
     run(&*store, "c", verdict, at(1)).await;
     let kept = Verdict::GiveUp { failure: failure("undeclared"), outcome: Some(json("[]")) };
@@ -120,8 +121,8 @@ pub async fn pauses_hold_again(place: &dyn Reopen) {
     store.pause("d".into(), pause(START, Some(at(9)))).await.unwrap();
     drop(store);
     let store = place.open();
-    assert_eq!(claim(&*store, "c", at(8)).await.paused, Some(None));
-    assert_eq!(claim(&*store, "d", at(8)).await.paused, Some(Some(at(9))));
+    assert_eq!(pause_of(&claim(&*store, "c", at(8)).await), Some(None));
+    assert_eq!(pause_of(&claim(&*store, "d", at(8)).await), Some(Some(at(9))));
     assert_eq!(claim(&*store, "d", at(9)).await.claimed.len(), 1);
 }
 

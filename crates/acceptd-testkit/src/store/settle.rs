@@ -40,20 +40,20 @@ pub async fn a_second_settle_changes_nothing(store: Arc<dyn Store>) {
     let attempt = claim_one(&*store, "c", START).await;
     settle(&*store, &attempt, done_with("1"), at(1)).await;
     let before = store.chain(id).await.unwrap();
-    for verdict in [done_with("2"), give_up(), retry_at(at(2)), Verdict::Release, throttled(at(9))] {
+    for verdict in [done_with("2"), give_up(), retry_at(at(2)), Verdict::Release { unfinished: false }, throttled(at(9))] {
         assert_eq!(refusal(&*store, &attempt, verdict, at(2)).await, ErrorKind::AlreadySettled);
     }
     assert_eq!(store.chain(id).await.unwrap(), before);
     assert_eq!(store.results(id).await.unwrap()[0].data, json("1"));
     assert_eq!(told(&*store, "u").await, ["a is done"]);
-    assert!(claim(&*store, "c", at(3)).await.paused.is_none(), "a refused throttling shuts nothing");
+    assert!(pause_of(&claim(&*store, "c", at(3)).await).is_none(), "a refused throttling shuts nothing");
 }
 
 /// A settle with an old fence changes nothing and is told so, whatever the delivery does now.
 pub async fn an_old_fence_changes_nothing(store: Arc<dyn Store>) {
     let id = accept("a").deliver_to("c").id_from(&*store).await;
     let old = claim_one(&*store, "c", START).await;
-    settle(&*store, &old, Verdict::Release, START).await;
+    settle(&*store, &old, Verdict::Release { unfinished: false }, START).await;
     let new = claim_one(&*store, "c", at(1)).await;
     let emitting = done_emitting(vec![emit("b", "d", Weight::Tracked)]);
     assert_eq!(refusal(&*store, &old, emitting, at(2)).await, ErrorKind::StaleFence);
@@ -88,7 +88,7 @@ pub async fn a_retry_waits_for_its_due_time(store: Arc<dyn Store>) {
     let settled = run(&*store, "c", retry_at(at(9)), at(1)).await;
     assert_eq!((settled.delivery.state, settled.delivery.attempts, settled.ended), (State::Waiting, 1, None));
     let early = claim(&*store, "c", at(8)).await;
-    assert_eq!((early.claimed.len(), early.next_due), (0, Some(at(9))));
+    assert_eq!((early.claimed.len(), early.next), (0, Some(at(9))));
     assert_eq!(claim_one(&*store, "c", at(9)).await.delivery.attempts, 2);
 }
 
@@ -138,7 +138,7 @@ pub async fn uncounted_attempts_never_use_up_the_limit(store: Arc<dyn Store>) {
         let now = at(10 * round);
         let settled = run(&*store, "c", Verdict::Snooze { due: now }, now).await;
         assert_eq!((settled.delivery.state, settled.delivery.attempts), (State::Waiting, 0));
-        assert_eq!(run(&*store, "c", Verdict::Release, now).await.delivery.attempts, 0);
+        assert_eq!(run(&*store, "c", Verdict::Release { unfinished: false }, now).await.delivery.attempts, 0);
         assert_eq!(run(&*store, "c", throttled(at(10 * round + 5)), now).await.delivery.attempts, 0);
     }
     assert_eq!(store.chain(id).await.unwrap().attempts.len(), 27, "each leaves its record");
@@ -148,7 +148,7 @@ pub async fn uncounted_attempts_never_use_up_the_limit(store: Arc<dyn Store>) {
 pub async fn a_snoozed_delivery_comes_back_when_it_is_due(store: Arc<dyn Store>) {
     accept("a").deliver_to("c").to(&*store).await;
     run(&*store, "c", Verdict::Snooze { due: at(7) }, START).await;
-    assert_eq!(claim(&*store, "c", at(6)).await.next_due, Some(at(7)));
+    assert_eq!(claim(&*store, "c", at(6)).await.next, Some(at(7)));
     claim_one(&*store, "c", at(7)).await;
 }
 
@@ -158,10 +158,10 @@ pub async fn throttling_pauses_the_consumer(store: Arc<dyn Store>) {
     let settled = run(&*store, "c", throttled(at(9)), at(1)).await;
     assert_eq!((settled.delivery.due, settled.delivery.throttled_since), (at(9), Some(at(1))));
     let paused = claim(&*store, "c", at(8)).await;
-    assert_eq!((paused.claimed.len(), paused.paused), (0, Some(Some(at(9)))));
+    assert_eq!((paused.claimed.len(), pause_of(&paused)), (0, Some(Some(at(9)))));
     assert_eq!(claim(&*store, "d", at(1)).await.claimed.len(), 1);
     let open = claim(&*store, "c", at(9)).await;
-    assert_eq!((open.claimed.len(), open.paused), (2, None));
+    assert_eq!((open.claimed.len(), pause_of(&open)), (2, None));
     let view = store.consumers(at(8)).await.unwrap();
     let closure = view.into_iter().find(|view| view.name == "c").unwrap().closure.unwrap();
     assert_eq!((closure.by.as_str(), closure.reason.as_str()), ("target", "too many requests"));
@@ -228,7 +228,7 @@ pub async fn a_result_is_kept_as_it_was_given(store: Arc<dyn Store>) {
     let id = accept("a").deliver_to("c").id_from(&*store).await;
     let data = acceptd::Data::new("application/octet-stream", vec![0, 159, 146, 150]);
     let verdict =
-        Verdict::Done { result: Some(data.clone()), emit: vec![], notify: None, progress: Some(progress(10)) };
+        Verdict::Done { result: Some(data.clone()), emit: vec![], notify: None, progress: Some(progress(10)), pause: None };
     let settled = run(&*store, "c", verdict, at(1)).await;
     assert_eq!(store.results(id).await.unwrap()[0].data, data);
     assert_eq!(settled.delivery.progress, Some(progress(10)));

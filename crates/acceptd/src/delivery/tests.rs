@@ -7,7 +7,7 @@ const LATER: Timestamp = Timestamp::from_millis(2_000_000);
 
 fn delivery(state: State) -> Delivery {
     let operation = Operation::new(Uuid::nil().into(), "a".into(), None, 0, NOW);
-    let route = Route { consumer: "c".into(), weight: Weight::Tracked };
+    let route = Route::to("c");
     let has_started = state != State::Waiting;
     Delivery {
         state,
@@ -31,7 +31,7 @@ fn failure() -> Failure {
 }
 
 fn claim_action() -> Action {
-    Action::Claim { node: Uuid::nil().into(), max_attempts: 3 }
+    Action::Claim { node: Uuid::nil().into(), max_attempts: 3, deadline: None, held_by: None }
 }
 
 #[test]
@@ -60,7 +60,7 @@ fn an_old_fence_changes_nothing() {
 fn settling_twice_is_told_so() {
     let done = apply(&delivery(State::Running), settle_with(1, Verdict::Done)).unwrap();
     assert_eq!(apply(&done, settle_with(1, Verdict::Done)), Err(Refusal::AlreadySettled));
-    let retry = Verdict::Retry { due: LATER, failure: failure() };
+    let retry = Verdict::Retry { due: LATER, failure: failure(), unfinished: false };
     let waiting = apply(&delivery(State::Running), settle_with(1, retry)).unwrap();
     assert_eq!(apply(&waiting, settle_with(1, Verdict::Done)), Err(Refusal::AlreadySettled));
 }
@@ -68,7 +68,7 @@ fn settling_twice_is_told_so() {
 #[test]
 fn the_last_attempt_ends_as_a_dead_letter() {
     let last = Delivery { attempts: 3, ..delivery(State::Running) };
-    let retry = Verdict::Retry { due: LATER, failure: failure() };
+    let retry = Verdict::Retry { due: LATER, failure: failure(), unfinished: false };
     assert_eq!(apply(&last, settle_with(1, retry)).unwrap().state, State::Dead);
     assert_eq!(apply(&last, Action::Rescue).unwrap().state, State::Dead);
 }
@@ -76,7 +76,7 @@ fn the_last_attempt_ends_as_a_dead_letter() {
 #[test]
 fn uncounted_endings_give_the_attempt_back() {
     for verdict in
-        [Verdict::Release, Verdict::Snooze { due: LATER }, Verdict::Throttled { due: LATER, failure: failure() }]
+        [Verdict::Release { unfinished: true }, Verdict::Snooze { due: LATER }, Verdict::Throttled { due: LATER, failure: failure() }]
     {
         let next = apply(&delivery(State::Running), settle_with(1, verdict)).unwrap();
         assert_eq!((next.state, next.attempts, next.fence), (State::Waiting, 0, 1));

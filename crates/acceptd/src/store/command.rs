@@ -172,6 +172,13 @@ pub enum Pausable {
     },
 }
 
+impl From<&str> for Pausable {
+    /// A consumer.
+    fn from(consumer: &str) -> Self {
+        Self::Consumer(consumer.to_owned())
+    }
+}
+
 /// A call within an attempt asks for a slot and a start of a limit.
 #[derive(Debug, Clone)]
 pub struct Permit {

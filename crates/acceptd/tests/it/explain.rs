@@ -24,7 +24,7 @@ async fn the_gate_of_a_retry_is_its_due_time() {
     end(&engine, id).await;
     let chain = engine.store().chain(id).await.unwrap();
     let second = &chain.attempts[1];
-    let waits = acceptd::wait::waits(second.waiting_since, second.due, second.started, &[]);
+    let waits = acceptd::wait::waits((second.waiting_since, second.due, second.started), None, &[]);
     assert_eq!(waits[0].gate, Gate::DueTime);
 }
 

@@ -388,6 +388,3 @@ impl Queue {
 fn key_ref(limit: &str, key: &str) -> KeyRef {
     KeyRef { limit: limit.into(), key: key.into() }
 }
-
-#[cfg(test)]
-mod tests;

@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::*;
-use crate::{Draft, ErrorKind, NewEvent, Route, Weight};
+use crate::{Draft, ErrorKind, NewEvent, Route};
 
 const NOW: Timestamp = Timestamp::from_millis(1_750_000_000_000);
 
@@ -22,7 +22,7 @@ fn place() -> (TempDir, PathBuf) {
 
 fn accept(payload: usize) -> Accept {
     let data = crate::Data::new("text/plain", vec![b'x'; payload]);
-    let routes = vec![Route { consumer: "c".into(), weight: Weight::Tracked }];
+    let routes = vec![Route::to("c")];
     let event = NewEvent { draft: Draft::new("a").data(data), routes };
     Accept {
         events: vec![event],
@@ -36,7 +36,8 @@ fn accept(payload: usize) -> Accept {
 }
 
 fn claim() -> Claim {
-    Claim { consumer: "c".into(), max: 10, node: NodeId::from_bytes([1; 16]), max_attempts: 3, now: NOW }
+    let wanted = Wanted { consumer: "c".into(), max: 10, max_attempts: 3, remote_for: None };
+    Claim { wanted: vec![wanted], node: NodeId::from_bytes([1; 16]), now: NOW }
 }
 
 fn refusal(path: &Path) -> (ErrorKind, String) {
