@@ -112,7 +112,7 @@ impl<'a> Shown<'a> {
             start_time: operation.started,
             update_time: operation.updated,
             end_time: operation.ended.map(|(_, at)| at),
-            estimated_end_time: None,
+            estimated_end_time: monitor.estimated_end,
             progress: ProgressDocument {
                 total: tally.total + operation.unrouted,
                 done: tally.done,

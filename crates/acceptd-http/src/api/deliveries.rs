@@ -34,7 +34,7 @@ pub(crate) async fn get(call: Call) -> Answer {
     let engine = &call.app.engine;
     let view = engine.store().delivery(call.id("delivery")?).await?;
     let waiting_on = match view.delivery.state {
-        State::Waiting => Some(engine.explain_delivery(&view.delivery, 1, Some(view.ahead))),
+        State::Waiting => Some(engine.explain_delivery(&view.delivery, Some(view.ahead)).await?),
         _ => None,
     };
     let why = match &waiting_on {
@@ -173,7 +173,7 @@ fn read_fail(options: FailOptions) -> Result<Outcome, Problem> {
     let code = code.unwrap_or_else(|| "failed".to_owned());
     let message = message.unwrap_or_else(|| "the target failed without saying why".to_owned());
     let failure = Failure { status, ..Failure::new(code, message) };
-    Ok(Err(Fail { failure, next }))
+    Ok(Err(Fail { failure, next, unfinished: false }))
 }
 
 fn fence(call: &Call) -> Result<u64, Problem> {

@@ -186,7 +186,7 @@ pub(crate) async fn list(call: Call) -> Answer {
     let pages = Pages::of("operations", &filters, &query)?;
     let engine = &call.app.engine;
     let (views, next) = full_page(engine, &filter, &pages).await?;
-    let monitors = engine.explain_all(views);
+    let monitors = engine.explain_all(views).await?;
     let shown: Vec<_> = monitors.iter().map(|monitor| Shown::new(&call.site, monitor)).collect();
     json(StatusCode::OK, &pages.items(shown.iter().map(Shown::document).collect(), next))
 }

@@ -74,7 +74,9 @@ pub(crate) fn unanswered(error: &reqwest::Error) -> Fail {
     } else {
         ("http-broken", "the connection broke before the target answered")
     };
-    Fail::retry(code, format!("{what}: {}", deepest(error)))
+    let fail = Fail::retry(code, format!("{what}: {}", deepest(error)));
+    // A connection that was made may have carried the request.
+    if error.is_connect() { fail } else { fail.unfinished() }
 }
 
 /// The innermost cause: what the outer ones say is where it happened, in the client's words.
@@ -140,7 +142,7 @@ async fn body(response: &mut Response, max: usize) -> Result<Bytes, Fail> {
 }
 
 fn broken_body(error: &reqwest::Error) -> Fail {
-    Fail::retry("http-body", format!("the target's answer broke off: {}", deepest(error)))
+    Fail::retry("http-body", format!("the target's answer broke off: {}", deepest(error))).unfinished()
 }
 
 async fn failed(mut response: Response, now: Timestamp) -> Outcome {
@@ -157,7 +159,7 @@ async fn failed(mut response: Response, now: Timestamp) -> Outcome {
     let mut failure = Failure::new(format!("http-{}", status.as_u16()), sentence(status, &said));
     // A refusal is about the request: the operation's result says it on.
     failure.status = (status.is_client_error() && next == Next::GiveUp).then(|| status.as_u16());
-    Err(Fail { failure, next })
+    Err(Fail { failure, next, unfinished: false })
 }
 
 fn throttled(until: Timestamp, now: Timestamp) -> Next {

@@ -32,7 +32,7 @@ impl Target for Scripted {
             let draft = &context.event().draft;
             let data = draft.data.clone();
             let done = |result| TargetReply::Ended(Ok(Done { result, ..Done::default() }));
-            let fail = |failure, next| TargetReply::Ended(Err(Fail { failure, next }));
+            let fail = |failure, next| TargetReply::Ended(Err(Fail { failure, next, unfinished: false }));
             match draft.kind.as_ref() {
                 "test.echo" | "test.echo2" => done(data),
                 "test.nothing" => done(None),

@@ -16,7 +16,7 @@ use acceptd::{
 };
 
 use super::{CONSUMERS, Command, Ending, Fence, Request, RootEvent};
-use crate::factory::{ALL, LEASE, emit, failure, json, node, progress, wanted};
+use crate::factory::{ALL, LEASE, emit, failure, json, node, progress, retry_at, throttled, wanted};
 use crate::store::reopen::Reopen;
 
 /// A store and what has been seen of it.
@@ -199,7 +199,7 @@ impl<'a> Side<'a> {
             Command::Resume(consumer) => told(store.resume(CONSUMERS[*consumer].into(), now).await),
             Command::Register { node: number, consumers } => {
                 let consumers = consumers.iter().map(|consumer| serving(*consumer)).collect();
-                let register = Register { node: self.node(*number), consumers, lease: LEASE, now };
+                let register = Register { node: self.node(*number), consumers, limits: Vec::new(), lease: LEASE, now };
                 told(store.register(register).await.map(|mut registered| {
                     registered.woken.sort();
                     registered
@@ -371,9 +371,9 @@ fn verdict(ending: &Ending, now: Timestamp) -> Verdict {
             progress: result.then(|| progress(10)),
             pause: None,
         },
-        Ending::Retry(seconds) => Verdict::Retry { due: later(now, *seconds), failure: failure("it broke"), unfinished: false },
+        Ending::Retry(seconds) => retry_at(later(now, *seconds)),
         Ending::Snooze(seconds) => Verdict::Snooze { due: later(now, *seconds) },
-        Ending::Throttled(seconds) => Verdict::Throttled { due: later(now, *seconds), failure: failure("slow down"), limit: None },
+        Ending::Throttled(seconds) => throttled(later(now, *seconds)),
         Ending::Release => Verdict::Release { unfinished: false },
         Ending::GiveUp(keep) => Verdict::GiveUp { failure: failure("no"), outcome: keep.then(|| json("[]")) },
     }

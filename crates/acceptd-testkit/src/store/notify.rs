@@ -86,7 +86,7 @@ pub async fn a_dead_inbox_delivery_leaves_the_automatic_notification(store: Arc<
 pub async fn a_handlers_message_comes_beside_the_automatic_one(store: Arc<dyn Store>) {
     accept("a").owner("u").deliver_to("c").to(&*store).await;
     let notice = Notice { title: "look".into(), owner: Some("v".into()), ..Notice::default() };
-    let verdict = Verdict::Done { result: None, emit: vec![], notify: Some(notice), progress: None };
+    let verdict = Verdict::Done { result: None, emit: vec![], notify: Some(notice), progress: None, pause: None };
     assert_eq!(run(&*store, "c", verdict, at(1)).await.notified.len(), 2);
     assert_eq!(told(&*store, "u").await, ["a is done"]);
     assert_eq!(told(&*store, "v").await, ["look"]);

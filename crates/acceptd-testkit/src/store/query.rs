@@ -99,11 +99,11 @@ pub async fn the_chain_is_everything_oldest_first(store: Arc<dyn Store>) {
     assert_eq!(chain.operation.ended, Some((Status::Succeeded, at(3))));
 }
 
-/// A waiting delivery knows how many stand before it in its consumer's queue.
+/// A waiting delivery knows how many stand before it in its lane.
 pub async fn a_delivery_knows_how_many_are_ahead(store: Arc<dyn Store>) {
     let mut deliveries = Vec::new();
     for (priority, due) in [(0, 5), (0, 1), (9, 9), (0, 5), (-9, 0)] {
-        let id = accept("a").owner("u").priority(priority).due(at(due)).deliver_to("c").id_from(&*store).await;
+        let id = accept("a").owner("u").priority(priority).now(at(due)).deliver_to("c").id_from(&*store).await;
         deliveries.push(store.operation(id).await.unwrap().live[0].id);
     }
     accept("a").priority(100).deliver_to("other").to(&*store).await;
@@ -112,7 +112,7 @@ pub async fn a_delivery_knows_how_many_are_ahead(store: Arc<dyn Store>) {
         assert_eq!((view.ahead, view.owner.as_deref()), (ahead, Some("u")));
         assert_eq!(view.event.key, view.delivery.event);
     }
-    claim_one(&*store, "c", at(1)).await;
+    claim_one(&*store, "c", at(9)).await;
     assert_eq!(store.delivery(deliveries[4]).await.unwrap().ahead, 3, "what runs is not ahead");
 }
 

@@ -213,6 +213,7 @@ pub async fn results_are_those_of_root_deliveries(store: Arc<dyn Store>) {
         emit: vec![emit("b", "e", Weight::Tracked)],
         notify: None,
         progress: None,
+        pause: None,
     };
     run(&*store, "c", verdict, at(1)).await;
     run(&*store, "d", done_with("2"), at(1)).await;

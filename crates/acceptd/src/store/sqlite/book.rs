@@ -309,6 +309,11 @@ impl<'c> Book<'c> {
         if changed != 1 {
             return Ok(false);
         }
+        if before.state == State::Waiting && !was_ready {
+            // The next that is due may be another one now.
+            let consumer = self.names.consumer(self.conn, &after.consumer)?;
+            self.names.note_due(consumer, Timestamp::from_micros(0));
+        }
         if was_ready {
             lock(&self.queue).withdraw(&after.consumer, &after.lane.group);
         }
