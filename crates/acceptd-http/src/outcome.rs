@@ -72,6 +72,7 @@ pub fn parse(bytes: &[u8]) -> Result<Done> {
         emit: drafts.collect::<Result<_>>()?,
         progress: document.progress.map(Into::into),
         notify: document.notify,
+        pause: None,
     })
 }
 

@@ -4,11 +4,11 @@
 
 use std::time::Duration;
 
+use acceptd::limit::Policy;
 use acceptd::store::{
     Accept, Accepted, Claim, Claimed, Claims, DeadLetters, IdempotencyKey, Page, Register, Registered, Serving, Settle,
     Settled, Stopped, Verdict, Wanted,
 };
-use acceptd::limit::Policy;
 use acceptd::{
     Closure, Data, DeliveryId, Draft, ErrorKind, Failure, Gate, NewEvent, NodeId, Notice, OperationId, ProgressReport,
     Result, Route, Status, Store, Timestamp, Weight,

@@ -307,7 +307,8 @@ pub fn transition(
 }
 
 fn claim(delivery: &Delivery, node: NodeId, max_attempts: u32, now: Timestamp) -> Result<Delivery, Refusal> {
-    if delivery.state != State::Waiting || delivery.due > now {
+    // Whether it is due is for the queue to say: by a clock that was set back it may seem not to be.
+    if delivery.state != State::Waiting {
         return Err(Refusal::WrongState(delivery.state));
     }
     Ok(Delivery {
@@ -342,7 +343,9 @@ fn settle(delivery: &Delivery, verdict: &Verdict, now: Timestamp) -> (Delivery, 
         Verdict::Retry { failure, .. } if delivery.attempts >= delivery.max_attempts => {
             (ended(delivery, State::Dead, now), Ending::Dead, Some(failure.clone()))
         }
-        Verdict::Retry { due, failure, .. } => (waiting(delivery, *due, now, true), Ending::Retry, Some(failure.clone())),
+        Verdict::Retry { due, failure, .. } => {
+            (waiting(delivery, *due, now, true), Ending::Retry, Some(failure.clone()))
+        }
         Verdict::Snooze { due } => (waiting(delivery, *due, now, false), Ending::Snoozed, None),
         Verdict::Throttled { due, failure } => {
             let since = delivery.throttled_since.or(Some(now));

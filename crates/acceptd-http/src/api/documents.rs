@@ -122,7 +122,11 @@ impl<'a> AttemptDocument<'a> {
             start_time: attempt.started,
             end_time: attempt.ended,
             error: attempt.failure.as_ref(),
-            waits: wait::waits((attempt.waiting_since, attempt.due, attempt.started), attempt.held_by.as_ref(), closures),
+            waits: wait::waits(
+                (attempt.waiting_since, attempt.due, attempt.started),
+                attempt.held_by.as_ref(),
+                closures,
+            ),
         }
     }
 }
@@ -131,7 +135,9 @@ impl<'a> AttemptDocument<'a> {
 pub(super) fn open_waits(delivery: &Delivery, closures: &[Closure], now: Timestamp) -> Vec<Wait> {
     match delivery.state {
         State::Waiting => wait::waits((delivery.since, delivery.due, now), None, closures),
-        State::Running => wait::waits((delivery.waiting_since, delivery.due, delivery.since), delivery.held_by.as_ref(), closures),
+        State::Running => {
+            wait::waits((delivery.waiting_since, delivery.due, delivery.since), delivery.held_by.as_ref(), closures)
+        }
         State::Done | State::Dead | State::Canceled => Vec::new(),
     }
 }

@@ -40,7 +40,9 @@ pub async fn a_second_settle_changes_nothing(store: Arc<dyn Store>) {
     let attempt = claim_one(&*store, "c", START).await;
     settle(&*store, &attempt, done_with("1"), at(1)).await;
     let before = store.chain(id).await.unwrap();
-    for verdict in [done_with("2"), give_up(), retry_at(at(2)), Verdict::Release { unfinished: false }, throttled(at(9))] {
+    for verdict in
+        [done_with("2"), give_up(), retry_at(at(2)), Verdict::Release { unfinished: false }, throttled(at(9))]
+    {
         assert_eq!(refusal(&*store, &attempt, verdict, at(2)).await, ErrorKind::AlreadySettled);
     }
     assert_eq!(store.chain(id).await.unwrap(), before);
@@ -228,8 +230,13 @@ pub async fn results_are_those_of_root_deliveries(store: Arc<dyn Store>) {
 pub async fn a_result_is_kept_as_it_was_given(store: Arc<dyn Store>) {
     let id = accept("a").deliver_to("c").id_from(&*store).await;
     let data = acceptd::Data::new("application/octet-stream", vec![0, 159, 146, 150]);
-    let verdict =
-        Verdict::Done { result: Some(data.clone()), emit: vec![], notify: None, progress: Some(progress(10)), pause: None };
+    let verdict = Verdict::Done {
+        result: Some(data.clone()),
+        emit: vec![],
+        notify: None,
+        progress: Some(progress(10)),
+        pause: None,
+    };
     let settled = run(&*store, "c", verdict, at(1)).await;
     assert_eq!(store.results(id).await.unwrap()[0].data, data);
     assert_eq!(settled.delivery.progress, Some(progress(10)));

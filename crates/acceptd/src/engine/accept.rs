@@ -82,7 +82,8 @@ impl Engine {
     pub async fn monitor_accepted(&self, accepted: &Accepted) -> Result<Monitor> {
         let operation = &accepted.operation;
         let deliveries = operation.tracked.total + operation.untracked.total;
-        let has_limits = |name: &String| self.0.served.get(name).is_some_and(|served| !served.policy().limits.is_empty());
+        let has_limits =
+            |name: &String| self.0.served.get(name).is_some_and(|served| !served.policy().limits.is_empty());
         if accepted.replay == Replay::New
             && deliveries as usize == accepted.woken.len()
             && !accepted.woken.iter().any(has_limits)

@@ -13,8 +13,8 @@ use crate::engine::dispatch::Dispatcher;
 use crate::engine::pace::Pacer;
 use crate::engine::route::Router;
 use crate::engine::{Attempts, Changes, Engine, EventDeclaration, Inner, check_consumers, maintenance};
-use crate::store::{Register, Serving};
 use crate::limit::{Limit, Policy};
+use crate::store::{Register, Serving};
 use crate::{Clock, Error, Event, Ids, Result, SteadyClock, Store};
 
 /// What an operator may set; the defaults fit one machine.

@@ -35,7 +35,8 @@ impl Dispatcher {
         let ties = ties(&consumers);
         let mut dispatchers: BTreeMap<usize, Self> = BTreeMap::new();
         for ((consumer, policy), tie) in consumers.into_iter().zip(ties) {
-            let dispatcher = dispatchers.entry(tie).or_insert_with(|| Self { served: Vec::new(), wake: Arc::default() });
+            let dispatcher =
+                dispatchers.entry(tie).or_insert_with(|| Self { served: Vec::new(), wake: Arc::default() });
             dispatcher.served.push(Arc::new(Served::new(consumer, policy, Arc::clone(&dispatcher.wake))));
         }
         dispatchers.into_values().collect()

@@ -240,9 +240,8 @@ mod tests {
     #[test]
     fn each_gate_has_its_sentence() {
         let late = Delivery { due: Timestamp::from_millis(NOW.as_millis() + 28_000), attempts: 2, ..delivery() };
-        let say = |delivery: &Delivery, position, how: &Circumstances<'_>| {
-            explain(delivery, 1, position, how, NOW).message
-        };
+        let say =
+            |delivery: &Delivery, position, how: &Circumstances<'_>| explain(delivery, 1, position, how, NOW).message;
         assert_eq!(say(&late, None, &standing(None)), "waits 28s for attempt 3 of 8 at start-ec2");
         assert_eq!(
             say(&delivery(), Some(41), &standing(None)),

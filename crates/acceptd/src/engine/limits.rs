@@ -76,7 +76,8 @@ impl Engine {
         by: &str,
     ) -> Result<LimitView> {
         let view = self.limit(name).await?;
-        let before = view.change.unwrap_or(LimitChange { rate: None, concurrency: None, by: String::new(), at: self.now() });
+        let before =
+            view.change.unwrap_or(LimitChange { rate: None, concurrency: None, by: String::new(), at: self.now() });
         let change = LimitChange {
             rate: rate.or(before.rate),
             concurrency: concurrency.or(before.concurrency),

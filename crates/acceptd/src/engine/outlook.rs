@@ -110,7 +110,8 @@ impl Demand {
     fn seconds(&self) -> f64 {
         let starts = self.starts as f64;
         let by_rate = self.bound.per_second.map_or(0.0, |rate| (starts - 1.0).max(0.0) * MARGIN / rate + self.takes);
-        let by_slots = self.bound.slots.map_or(0.0, |slots| through(starts, f64::from(slots), f64::from(slots), self.takes));
+        let by_slots =
+            self.bound.slots.map_or(0.0, |slots| through(starts, f64::from(slots), f64::from(slots), self.takes));
         by_rate.max(by_slots)
     }
 }

@@ -83,7 +83,9 @@ mod tests {
 
     #[test]
     fn slots_are_as_many_as_can_be_taken() {
-        for (burst, tat, until) in [(1, 0, 50), (1, 20, 50), (1, 51, 50), (3, 0, 0), (3, 25, 9), (3, 31, 9), (2, 90, 50)] {
+        for (burst, tat, until) in
+            [(1, 0, 50), (1, 20, 50), (1, 51, 50), (3, 0, 0), (3, 25, 9), (3, 31, 9), (2, 90, 50)]
+        {
             let pace = Pace { interval: 10, burst };
             let (mut left, mut count) = (tat, 0);
             while pace.slot(left, 0) <= until {

@@ -34,7 +34,9 @@ impl KeySpec {
             Self::Pointer(pointer) => found(data.of(draft).pointer(pointer), pointer)?,
         };
         if value.len() > VALUE_MAX {
-            return Err(Error::invalid(format!("{self} finds more than {VALUE_MAX} bytes, which is too long for a key")));
+            return Err(Error::invalid(format!(
+                "{self} finds more than {VALUE_MAX} bytes, which is too long for a key"
+            )));
         }
         // Control characters part the keys of a lane from each other.
         Ok(if value.contains(char::is_control) { value.replace(char::is_control, "\u{fffd}") } else { value })

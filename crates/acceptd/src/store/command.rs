@@ -261,7 +261,11 @@ impl Serving {
     /// Its route for an event that was accepted before it asked for a key. One that the event does not have is empty.
     pub fn route_anyway(&self, draft: &Draft, owner: Option<&str>) -> Route {
         let route = self.route(draft, owner);
-        route.unwrap_or_else(|_| Route { consumer: self.consumer.clone(), weight: self.weight, lane: self.policy.nowhere() })
+        route.unwrap_or_else(|_| Route {
+            consumer: self.consumer.clone(),
+            weight: self.weight,
+            lane: self.policy.nowhere(),
+        })
     }
 }
 

@@ -6,8 +6,8 @@ use crate::operation::Operation;
 use crate::store::queue::Grant;
 use crate::store::{Accept, Claim, Serving, Settle, Verdict};
 use crate::{
-    Closure, Data, Delivery, Draft, Error, ErrorKind, EventKey, Failure, Ids, NewEvent, Notice, Notification, Route, StoredEvent,
-    Timestamp,
+    Closure, Data, Delivery, Draft, Error, ErrorKind, EventKey, Failure, Ids, NewEvent, Notice, Notification, Route,
+    StoredEvent, Timestamp,
 };
 
 /// Rows to write for an accepted operation.

@@ -4,8 +4,8 @@ use super::queue::{Blocker, Bound, Grant, Hold, HoldId};
 use crate::delivery::State;
 use crate::limit::{Limit, LimitChange};
 use crate::{
-    Attempt, Closure, Data, Delivery, DeliveryId, Failure, Notification, NotificationId, Operation, OperationId, Status,
-    StoredEvent, Timestamp,
+    Attempt, Closure, Data, Delivery, DeliveryId, Failure, Notification, NotificationId, Operation, OperationId,
+    Status, StoredEvent, Timestamp,
 };
 
 /// An accepted operation.

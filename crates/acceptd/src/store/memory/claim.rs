@@ -72,12 +72,14 @@ impl Rows for Claiming<'_> {
     type Error = Error;
 
     fn next_lane(&mut self, consumer: &str, group: &str, after: Option<&str>) -> Result<Option<Delivery>> {
-        let later = self.tables.in_line(consumer, group).filter(|one| after.is_none_or(|after| &one.lane.turn[..] > after));
+        let later =
+            self.tables.in_line(consumer, group).filter(|one| after.is_none_or(|after| &one.lane.turn[..] > after));
         Ok(later.min_by_key(|one| (one.lane.turn.clone(), place(one))).cloned())
     }
 
     fn lane(&mut self, consumer: &str, group: &str, turn: &str, max: usize) -> Result<Vec<Delivery>> {
-        let mut lane: Vec<_> = self.tables.in_line(consumer, group).filter(|one| one.lane.turn == turn).cloned().collect();
+        let mut lane: Vec<_> =
+            self.tables.in_line(consumer, group).filter(|one| one.lane.turn == turn).cloned().collect();
         lane.sort_by_key(place);
         lane.truncate(max);
         Ok(lane)

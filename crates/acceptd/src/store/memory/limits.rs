@@ -71,7 +71,8 @@ impl Tables {
         for delivery in ready {
             self.queue.offer(&delivery.consumer, &delivery.lane.group);
         }
-        let running = self.live.iter().filter_map(|id| self.deliveries.get(id)).filter(|one| one.state == State::Running);
+        let running =
+            self.live.iter().filter_map(|id| self.deliveries.get(id)).filter(|one| one.state == State::Running);
         for delivery in running {
             self.queue.hold(delivery);
         }

@@ -84,9 +84,7 @@ impl Tables {
         let event = self.event(delivery.event)?.clone();
         let owner = self.operation(delivery.operation)?.owner.clone();
         let ahead = match delivery.state {
-            State::Waiting => {
-                self.ahead(&delivery)
-            }
+            State::Waiting => self.ahead(&delivery),
             _ => 0,
         };
         Ok(DeliveryView { delivery, event, owner, ahead })
@@ -139,9 +137,12 @@ impl Tables {
         let mut groups: BTreeMap<(&str, &str), GroupCount> = BTreeMap::new();
         for delivery in self.live().filter(|delivery| delivery.operation == id) {
             let (consumer, group) = (delivery.consumer.clone(), delivery.lane.group.clone());
-            let count = groups
-                .entry((&delivery.consumer, &delivery.lane.group))
-                .or_insert(GroupCount { consumer, group, waiting: 0, running: 0 });
+            let count = groups.entry((&delivery.consumer, &delivery.lane.group)).or_insert(GroupCount {
+                consumer,
+                group,
+                waiting: 0,
+                running: 0,
+            });
             match delivery.state {
                 State::Running => count.running += 1,
                 _ => count.waiting += 1,

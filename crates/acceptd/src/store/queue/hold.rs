@@ -112,7 +112,12 @@ impl Queue {
     ///
     /// # Errors
     /// When to ask again, where that is known.
-    pub fn permit(&mut self, delivery: &Delivery, key: &KeyRef, now: Timestamp) -> Result<(Hold, Grant), Option<Timestamp>> {
+    pub fn permit(
+        &mut self,
+        delivery: &Delivery,
+        key: &KeyRef,
+        now: Timestamp,
+    ) -> Result<(Hold, Grant), Option<Timestamp>> {
         self.expire(key, now);
         if let Some(governor) = self.limits.get(&key.limit) {
             let state = self.keys.entry(key.clone()).or_default();

@@ -21,8 +21,8 @@ mod view;
 
 pub use hold::{Hold, HoldId};
 pub(super) use key::Block;
-use key::KeyState;
 pub use key::KeyRow;
+use key::KeyState;
 pub use serve::{Grant, Granted, Rows};
 pub use view::{Blocker, Bound};
 
@@ -164,7 +164,11 @@ impl Queue {
 
     /// Forgets who waits and runs, and in which order they were served; what keys have learned stays.
     pub fn forget_order(&mut self) {
-        let lingering = self.keys.values().flat_map(|state| state.holds.values()).filter(|hold| hold.until.is_some() || hold.id.permit > 0);
+        let lingering = self
+            .keys
+            .values()
+            .flat_map(|state| state.holds.values())
+            .filter(|hold| hold.until.is_some() || hold.id.permit > 0);
         let lingering: Vec<_> = lingering.map(|hold| (hold.clone(), self.keys_of(hold.id).to_vec())).collect();
         for state in self.keys.values_mut() {
             state.waiters.clear();

@@ -20,8 +20,7 @@ pub trait Rows {
     ///
     /// # Errors
     /// The store's.
-    fn next_lane(&mut self, consumer: &str, group: &str, after: Option<&str>)
-    -> Result<Option<Delivery>, Self::Error>;
+    fn next_lane(&mut self, consumer: &str, group: &str, after: Option<&str>) -> Result<Option<Delivery>, Self::Error>;
 
     /// The first due deliveries of a lane: by priority, due time and age.
     ///
@@ -117,7 +116,8 @@ impl Queue {
     /// When something may start that could not now, for one of these consumers.
     pub fn next(&self, wanted: &[(&str, usize)]) -> Option<Timestamp> {
         let uses = |limit: &str| {
-            let names = |consumer: &&str| self.policy(consumer).is_some_and(|p| p.limits.iter().any(|l| l.limit == limit));
+            let names =
+                |consumer: &&str| self.policy(consumer).is_some_and(|p| p.limits.iter().any(|l| l.limit == limit));
             wanted.iter().any(|(consumer, _)| names(consumer))
         };
         self.timers.iter().find(|(_, key)| uses(&key.limit)).map(|(at, _)| instant(*at))
@@ -138,7 +138,9 @@ impl Queue {
     fn let_one_go(&mut self, now: Timestamp) -> bool {
         while let Some(key) = self.opened.pop_front() {
             self.expire(&key, now);
-            let (Some(governor), Some(state)) = (self.limits.get(&key.limit), self.keys.get_mut(&key)) else { continue };
+            let (Some(governor), Some(state)) = (self.limits.get(&key.limit), self.keys.get_mut(&key)) else {
+                continue;
+            };
             if state.waiters.is_empty() {
                 continue;
             }

@@ -108,9 +108,8 @@ pub(super) fn heartbeat(book: &mut Book<'_>, node: NodeId, now: Timestamp) -> Tr
 
 /// By how much the machine's clock was set since this store was last in use.
 pub(super) fn set_while_closed(book: &Book<'_>) -> Try<i64> {
-    let row = |row: &rusqlite::Row<'_>| {
-        Ok(Uptime { boot: row.get(0)?, micros: row.get(1)?, wall: row::instant(row, 2)? })
-    };
+    let row =
+        |row: &rusqlite::Row<'_>| Ok(Uptime { boot: row.get(0)?, micros: row.get(1)?, wall: row::instant(row, 2)? });
     let then = book.conn.query_row("SELECT boot, micros, wall FROM uptime", [], row).optional()?;
     Ok(then.zip(Uptime::read()).map_or(0, |(then, now)| now.set_since(&then)))
 }

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, params};
 
 use super::error::Try;
-use super::query::{attempts_of, deliveries_of, operation_row, result_of, Which};
+use super::query::{Which, attempts_of, deliveries_of, operation_row, result_of};
 use super::row::{self, event_columns};
 use crate::delivery::State;
 use crate::store::{GroupCount, Item, ItemDelivery, Listing};

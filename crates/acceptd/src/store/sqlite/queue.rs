@@ -31,11 +31,8 @@ pub(super) fn is_due(delivery: &Delivery) -> bool {
 
 const GROUPS: &str = "SELECT c.name, d.grp, count(*) FROM deliveries d INDEXED BY deliveries_ready \
     JOIN consumers c ON c.id = d.consumer WHERE d.state = 0 AND d.ready = 1 GROUP BY d.consumer, d.grp";
-const RUNNING: &str = concat!(
-    "SELECT ",
-    delivery_columns!(),
-    " FROM deliveries d INDEXED BY deliveries_running WHERE d.state = 1"
-);
+const RUNNING: &str =
+    concat!("SELECT ", delivery_columns!(), " FROM deliveries d INDEXED BY deliveries_running WHERE d.state = 1");
 
 /// Reads everything that the queue is made of.
 pub(super) fn load(conn: &Connection, queue: &mut Queue) -> Sql<()> {
@@ -114,7 +111,10 @@ impl Book<'_> {
 
     /// Whether a waiting delivery is in line.
     pub(super) fn is_ready(&self, ordinal: i64) -> Try<bool> {
-        Ok(self.conn.prepare_cached("SELECT ready FROM deliveries WHERE ordinal = ?1")?.query_row([ordinal], |row| row.get(0))?)
+        Ok(self
+            .conn
+            .prepare_cached("SELECT ready FROM deliveries WHERE ordinal = ?1")?
+            .query_row([ordinal], |row| row.get(0))?)
     }
 
     /// Lets what is due now get in line. Answers when the next will be due.
@@ -144,7 +144,12 @@ impl Book<'_> {
     }
 
     /// An attempt left, or what waited changed: slots are free, or stay held for a while. Answers who may go on.
-    pub(super) fn leave(&mut self, before: &Delivery, after: &Delivery, lingers: Option<Timestamp>) -> Try<Vec<String>> {
+    pub(super) fn leave(
+        &mut self,
+        before: &Delivery,
+        after: &Delivery,
+        lingers: Option<Timestamp>,
+    ) -> Try<Vec<String>> {
         let mut woken = Vec::new();
         let attempt = HoldId::of(before);
         if before.state == State::Running && after.state != State::Running {

@@ -217,8 +217,7 @@ fn unreadable(at: usize, kind: Type, error: impl std::error::Error + Send + Sync
 
 pub(super) const STATES: [State; 5] = [State::Waiting, State::Running, State::Done, State::Dead, State::Canceled];
 const WEIGHTS: [Weight; 3] = [Weight::Tracked, Weight::Untracked, Weight::Inbox];
-const GATES: [Gate; 6] =
-    [Gate::Pause, Gate::NoConsumer, Gate::DueTime, Gate::Capacity, Gate::Limit, Gate::Lock];
+const GATES: [Gate; 6] = [Gate::Pause, Gate::NoConsumer, Gate::DueTime, Gate::Capacity, Gate::Limit, Gate::Lock];
 const LEVELS: [Level; 4] = [Level::Info, Level::Success, Level::Warning, Level::Error];
 const ENDINGS: [Ending; 8] = [
     Ending::Done,

@@ -4,8 +4,8 @@ use rusqlite::params;
 
 use super::book::{self, Book};
 use super::error::{Stop, Try};
-use crate::delivery::{Action, transition};
 use super::queue::lock;
+use crate::delivery::{Action, transition};
 use crate::store::{Settle, Settled, Step, plan};
 use crate::{Closure, Delivery, DeliveryId, ErrorKind, ProgressReport, Timestamp, fault};
 
