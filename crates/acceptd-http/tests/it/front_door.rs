@@ -33,7 +33,7 @@ async fn the_202_answer() {
             "createTime": times[0], "startTime": null, "updateTime": times[1], "endTime": null,
             "estimatedEndTime": null,
             "progress": {"total": 1, "done": 0, "failed": 0, "percent": 0, "message": null},
-            "waitingOn": [{"consumer": null, "gate": "no-consumer", "name": "lonely.event", "count": 1,
+            "waitingOn": [{"consumer": null, "gate": "no-consumer", "key": null, "holder": null, "name": "lonely.event", "count": 1,
                 "position": null, "since": since, "until": null,
                 "message": "waits for a consumer: nobody takes lonely.event"}],
             "result": null, "error": null, "resourceLocation": null,

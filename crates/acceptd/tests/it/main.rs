@@ -9,4 +9,5 @@ mod drain;
 mod explain;
 mod failure;
 mod fixture;
+mod held;
 mod limits;
