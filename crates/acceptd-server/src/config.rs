@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use acceptd::RetryPolicy;
 use acceptd::engine::EventDeclaration;
+use acceptd::limit::{KeySpec, Limit};
 
 mod print;
 mod read;
@@ -40,6 +41,7 @@ pub(crate) struct Config {
     pub(crate) store: StoreUrl,
     pub(crate) log: Log,
     pub(crate) events: BTreeMap<String, EventDeclaration>,
+    pub(crate) limits: Vec<Limit>,
     pub(crate) consumers: Vec<ConsumerConfig>,
 }
 
@@ -104,6 +106,11 @@ pub(crate) struct ConsumerConfig {
     pub(crate) timeout: Duration,
     pub(crate) concurrency: NonZeroUsize,
     pub(crate) undeclared: Undeclared,
+    pub(crate) limits: Vec<String>,
+    pub(crate) lock: Option<KeySpec>,
+    pub(crate) ordered: bool,
+    pub(crate) fair_by: Option<KeySpec>,
+    pub(crate) fair_weights: BTreeMap<String, u32>,
 }
 
 /// Where a consumer's deliveries go.

@@ -22,6 +22,9 @@ pub(crate) fn builder(config: &Config) -> Result<Acceptd> {
     for (kind, declaration) in &config.events {
         builder = builder.event(kind.clone(), declaration.clone());
     }
+    for limit in &config.limits {
+        builder = builder.limit(limit.clone());
+    }
     for consumer in consumers {
         builder = builder.consumer(consumer);
     }
@@ -82,6 +85,11 @@ fn make(config: &ConsumerConfig, client: &PushClient, all: &Config) -> Result<Co
         .retry_policy(config.retry.clone())
         .timeout(config.timeout)
         .concurrency(concurrency.get());
+    let consumer = config.limits.iter().fold(consumer, Consumer::limit);
+    let consumer = config.lock.iter().fold(consumer, |consumer, key| consumer.lock(&key.to_string()));
+    let consumer = config.fair_by.iter().fold(consumer, |consumer, key| consumer.fair_by(&key.to_string()));
+    let consumer = config.fair_weights.iter().fold(consumer, |consumer, (of, turns)| consumer.weight(of, *turns));
+    let consumer = if config.ordered { consumer.ordered() } else { consumer };
     Ok(match config.undeclared {
         Undeclared::Refuse => consumer,
         Undeclared::Record => consumer.let_undeclared_pass(),

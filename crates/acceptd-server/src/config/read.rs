@@ -1,5 +1,6 @@
 //! Which options there are: each section, its keys, their defaults, and what must hold between them.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::Path;
@@ -7,6 +8,7 @@ use std::time::Duration;
 
 use acceptd::RetryPolicy;
 use acceptd::engine::EventDeclaration;
+use acceptd::limit::Limit;
 
 use super::section::Section;
 use super::{Bytes, Config, ConsumerConfig, Goes, Log, LogFormat, Notify, Server, StoreUrl, Undeclared, WebUrl};
@@ -25,11 +27,12 @@ pub(super) fn read(mut root: Section<'_>, base: &Path) -> Config {
     let log_config = Log { level, format: log.get("format", LogFormat::Text) };
     log.finish();
     let events = root.named("events").into_iter().map(|(name, section)| read_event(name, section)).collect();
+    let limits = root.named("limits").into_iter().map(|(name, section)| read_limit(name, section)).collect();
     let consumers =
         root.named("consumers").into_iter().filter_map(|(name, section)| read_consumer(name, section, base));
     let consumers = consumers.collect();
     root.finish();
-    Config { server, store: url, log: log_config, events, consumers }
+    Config { server, store: url, log: log_config, events, limits, consumers }
 }
 
 /// Whether this is a level for all, or levels by module, separated by commas.
@@ -110,6 +113,21 @@ fn read_event(name: String, mut section: Section<'_>) -> (String, EventDeclarati
     (name, declaration)
 }
 
+fn read_limit(name: String, mut section: Section<'_>) -> Limit {
+    let limit = Limit {
+        rate: section.optional("rate"),
+        concurrency: section.optional::<NonZeroU32>("concurrency").map(NonZeroU32::get),
+        key: section.optional("key"),
+        adapt: section.get("adapt", false),
+        ..Limit::new(name)
+    };
+    if let Err(error) = limit.check() {
+        section.wrong("", error.message());
+    }
+    section.finish();
+    limit
+}
+
 fn read_consumer(name: String, mut section: Section<'_>, base: &Path) -> Option<ConsumerConfig> {
     check_name(&name, &section);
     let on: Vec<String> = section.optional("on").unwrap_or_default();
@@ -128,13 +146,32 @@ fn read_consumer(name: String, mut section: Section<'_>, base: &Path) -> Option<
     let concurrency = NonZeroUsize::new(acceptd::consumer::CONCURRENCY).unwrap_or(NonZeroUsize::MIN);
     let concurrency = section.get("concurrency", concurrency);
     let undeclared = section.get("undeclared", Undeclared::Refuse);
+    let limits = section.get("limits", Vec::new());
+    let lock = section.optional("lock");
+    let ordered = section.get("ordered", false);
+    let fair_by = section.optional("fair_by");
+    let fair_weights = section.get("fair_weights", BTreeMap::new());
     if goes == Some(Goes::Inbox) {
         for key in ["emits", "secret_file", "undeclared"].into_iter().filter(|key| section.has(key)) {
             section.wrong(key, "the inbox has no use for it; it belongs to a consumer with `url`");
         }
     }
     section.finish();
-    Some(ConsumerConfig { name, on, emits, goes: goes?, retry, timeout, concurrency, undeclared })
+    Some(ConsumerConfig {
+        name,
+        on,
+        emits,
+        goes: goes?,
+        retry,
+        timeout,
+        concurrency,
+        undeclared,
+        limits,
+        lock,
+        ordered,
+        fair_by,
+        fair_weights,
+    })
 }
 
 fn check_name(name: &str, section: &Section<'_>) {

@@ -1,11 +1,13 @@
 //! The kinds of values that options have: how each is read, and how it is shown as TOML.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::time::Duration;
 
 use acceptd::duration::{format_duration, parse_duration};
+use acceptd::limit::{KeySpec, Rate};
 
 use super::tree::{Node, Origin, Value};
 
@@ -118,6 +120,44 @@ impl Setting for Vec<String> {
 
     fn show(&self) -> String {
         format!("[{}]", self.iter().map(|item| quoted(item)).collect::<Vec<_>>().join(", "))
+    }
+}
+
+impl Setting for Rate {
+    fn read(node: &Node) -> Result<Self, String> {
+        text(node)?.parse().map_err(|error: acceptd::Error| error.message().to_owned())
+    }
+
+    fn show(&self) -> String {
+        quoted(&self.to_string())
+    }
+}
+
+impl Setting for KeySpec {
+    fn read(node: &Node) -> Result<Self, String> {
+        text(node)?.parse().map_err(|error: acceptd::Error| error.message().to_owned())
+    }
+
+    fn show(&self) -> String {
+        quoted(&self.to_string())
+    }
+}
+
+/// Numbers by name, such as `{ big = 3 }`.
+impl Setting for BTreeMap<String, u32> {
+    fn read(node: &Node) -> Result<Self, String> {
+        let wrong = || "this must be a table of whole numbers from 1 to 1000, such as { big = 3 }".to_owned();
+        let Value::Table(table) = &node.value else { return Err(wrong()) };
+        let number = |node: &Node| match NonZeroU32::read(node) {
+            Ok(number) if number.get() <= 1_000 => Ok(number.get()),
+            _ => Err(wrong()),
+        };
+        table.iter().map(|(name, node)| Ok((name.clone(), number(node)?))).collect()
+    }
+
+    fn show(&self) -> String {
+        let parts: Vec<_> = self.iter().map(|(name, number)| format!("{} = {number}", quoted(name))).collect();
+        format!("{{ {} }}", parts.join(", "))
     }
 }
 
