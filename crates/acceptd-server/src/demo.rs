@@ -90,6 +90,11 @@ fn consumers(endpoint: reqwest::Url) -> Vec<ConsumerConfig> {
         timeout: Duration::from_secs(10),
         concurrency: NonZeroUsize::new(AT_ONCE).unwrap_or(NonZeroUsize::MIN),
         undeclared: Undeclared::Refuse,
+        limits: Vec::new(),
+        lock: None,
+        ordered: false,
+        fair_by: None,
+        fair_weights: Default::default(),
     };
     let alarm = ConsumerConfig {
         name: "alarm".to_owned(),
