@@ -27,10 +27,10 @@ pub(super) fn read(mut root: Section<'_>, base: &Path) -> Config {
     let log_config = Log { level, format: log.get("format", LogFormat::Text) };
     log.finish();
     let events = root.named("events").into_iter().map(|(name, section)| read_event(name, section)).collect();
-    let limits = root.named("limits").into_iter().map(|(name, section)| read_limit(name, section)).collect();
-    let consumers =
-        root.named("consumers").into_iter().filter_map(|(name, section)| read_consumer(name, section, base));
-    let consumers = consumers.collect();
+    let limits = root.named("limits").into_iter().map(|(name, section)| read_limit(name, section));
+    let limits: Vec<Limit> = limits.collect();
+    let consumers = root.named("consumers").into_iter();
+    let consumers = consumers.filter_map(|(name, section)| read_consumer(name, section, base, &limits)).collect();
     root.finish();
     Config { server, store: url, log: log_config, events, limits, consumers }
 }
@@ -128,7 +128,7 @@ fn read_limit(name: String, mut section: Section<'_>) -> Limit {
     limit
 }
 
-fn read_consumer(name: String, mut section: Section<'_>, base: &Path) -> Option<ConsumerConfig> {
+fn read_consumer(name: String, mut section: Section<'_>, base: &Path, declared: &[Limit]) -> Option<ConsumerConfig> {
     check_name(&name, &section);
     let on: Vec<String> = section.optional("on").unwrap_or_default();
     let emits: Vec<String> = section.get("emits", Vec::new());
@@ -146,7 +146,8 @@ fn read_consumer(name: String, mut section: Section<'_>, base: &Path) -> Option<
     let concurrency = NonZeroUsize::new(acceptd::consumer::CONCURRENCY).unwrap_or(NonZeroUsize::MIN);
     let concurrency = section.get("concurrency", concurrency);
     let undeclared = section.get("undeclared", Undeclared::Refuse);
-    let limits = section.get("limits", Vec::new());
+    let limits: Vec<String> = section.get("limits", Vec::new());
+    check_limits(&limits, declared, &section);
     let lock = section.optional("lock");
     let ordered = section.get("ordered", false);
     let fair_by = section.optional("fair_by");
@@ -179,6 +180,14 @@ fn check_name(name: &str, section: &Section<'_>) {
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
     if !fits {
         section.wrong("", "a consumer's name has 1 to 100 letters, digits, `-`, `_` and `.`");
+    }
+}
+
+fn check_limits(named: &[String], declared: &[Limit], section: &Section<'_>) {
+    for name in named.iter().filter(|name| declared.iter().all(|limit| limit.name != **name)) {
+        let near = acceptd::engine::nearest(name, declared.iter().map(|limit| limit.name.as_str()));
+        let hint = near.map(|near| format!("; did you mean {near:?}?")).unwrap_or_default();
+        section.wrong("limits", format!("no limit is named {name:?}{hint}"));
     }
 }
 

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use acceptd::delivery::State;
-use acceptd::store::Claim;
 use acceptd::{DeliveryId, Status, Store, Timestamp};
 
 use crate::factory::*;

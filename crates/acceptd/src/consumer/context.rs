@@ -89,11 +89,6 @@ impl Context {
         }
     }
 
-    /// What was claimed.
-    pub(crate) fn claimed(&self) -> &Claimed {
-        &self.0.claimed
-    }
-
     /// The attempt's parts, for arguments.
     pub(crate) fn running(&self) -> &Running {
         &self.0

@@ -382,11 +382,6 @@ impl Queue {
         self.dirty.insert(key.clone());
         self.pause(&key.limit, Some(&key.key), closure.clone());
     }
-
-    /// Who holds a key, oldest first.
-    fn holders<'a>(&'a self, key: &KeyRef) -> impl Iterator<Item = &'a Hold> {
-        self.keys.get(key).into_iter().flat_map(|state| state.holds.values())
-    }
 }
 
 fn key_ref(limit: &str, key: &str) -> KeyRef {
