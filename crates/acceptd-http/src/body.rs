@@ -9,12 +9,8 @@ use http_body_util::BodyExt as _;
 
 use crate::problem::{CONTENT_TOO_LARGE, INVALID_REQUEST, Problem, REQUEST_TIMEOUT};
 
-/// Reads a body of at most `max` bytes.
-pub(crate) async fn read(body: Body, max: usize, within: Duration) -> Result<Bytes, Problem> {
-    // The client has said how much will come: refuse before any of it is taken.
-    if body.size_hint().lower() > max as u64 {
-        return Err(too_large(max));
-    }
+/// Reads a body of at most as many bytes as `max` says of its beginning.
+pub(crate) async fn read(body: Body, max: impl Fn(&[u8]) -> usize, within: Duration) -> Result<Bytes, Problem> {
     if body.is_end_stream() {
         return Ok(Bytes::new());
     }
@@ -25,13 +21,17 @@ pub(crate) async fn read(body: Body, max: usize, within: Duration) -> Result<Byt
     })
 }
 
-async fn read_frames(mut body: Body, max: usize) -> Result<Bytes, Problem> {
+async fn read_frames(mut body: Body, max: impl Fn(&[u8]) -> usize) -> Result<Bytes, Problem> {
+    // The client may have said how much will come: what is too much is refused before more of it is taken.
+    let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     let mut first = Bytes::new();
     let mut more = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| INVALID_REQUEST.because("the body broke off"))?;
         let Ok(part) = frame.into_data() else { continue };
-        if first.len() + more.len() + part.len() > max {
+        let beginning = if !first.is_empty() { &first } else if !more.is_empty() { &more[..] } else { &part[..] };
+        let max = max(beginning);
+        if announced.max(first.len() + more.len() + part.len()) > max {
             return Err(too_large(max));
         }
         match (first.is_empty(), more.is_empty()) {
@@ -46,6 +46,11 @@ async fn read_frames(mut body: Body, max: usize) -> Result<Bytes, Problem> {
         }
     }
     Ok(if more.is_empty() { first } else { more.freeze() })
+}
+
+/// Refuses a body that turned out to be none of those that may be larger.
+pub(crate) fn check_size(body: &Bytes, max: usize) -> Result<(), Problem> {
+    if body.len() > max { Err(too_large(max)) } else { Ok(()) }
 }
 
 fn too_large(max: usize) -> Problem {

@@ -80,15 +80,15 @@ impl Call {
         Ok(Parameters(pairs))
     }
 
-    /// Takes the body, of at most `max` bytes.
-    pub(crate) async fn take_body(&self, max: usize) -> Result<Bytes, Problem> {
+    /// Takes the body, of at most as many bytes as its beginning allows.
+    pub(crate) async fn take_body(&self, max: impl Fn(&[u8]) -> usize) -> Result<Bytes, Problem> {
         let body = std::mem::replace(&mut *self.body.lock().unwrap_or_else(PoisonError::into_inner), Body::empty());
         body::read(body, max, self.app.settings.body_timeout).await
     }
 
     /// Takes the body as a JSON object; without a body, all of it is left at its default.
     pub(crate) async fn take_options<T: DeserializeOwned + Default>(&self) -> Result<T, Problem> {
-        let bytes = self.take_body(self.app.settings.body_max).await?;
+        let bytes = self.take_body(|_| self.app.settings.body_max).await?;
         if bytes.is_empty() { Ok(T::default()) } else { read_object(&bytes) }
     }
 }

@@ -1,4 +1,4 @@
-//! The front door: `POST /v1/events/{type}` for plain data, `POST /v1/events` for CloudEvents.
+//! The front door: `POST /v1/events/{type}` for plain data or items of it, `POST /v1/events` for CloudEvents.
 //!
 //! The way of a request: headers, body, drafts, [`acceptd::Engine::accept`], and 202 once it is stored. Everything
 //! that can be refused is refused before anything is stored.
@@ -11,16 +11,16 @@ use axum::response::Response;
 use bytes::Bytes;
 use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_LOCATION, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
-use serde::Deserialize as _;
-use serde_json::value::RawValue;
 
 use crate::accept_headers::AcceptHeaders;
+use crate::batch::{self, Shape};
+use crate::body;
 use crate::call::{Answer, Call};
 use crate::cloudevents::{self, EventJson};
 use crate::idempotency;
 use crate::monitor::{Shown, retry_after};
 use crate::prefer::{PREFERENCE_APPLIED, Preferences};
-use crate::problem::{CONTENT_TOO_LARGE, INVALID_EVENT, MALFORMED_JSON, Problem, UNSUPPORTED_MEDIA_TYPE};
+use crate::problem::{INVALID_EVENT, MALFORMED_JSON, Problem, UNSUPPORTED_MEDIA_TYPE};
 use crate::site::Site;
 
 const OPERATION_LOCATION: HeaderName = HeaderName::from_static("operation-location");
@@ -33,10 +33,20 @@ pub(crate) async fn plain(call: Call) -> Answer {
     refuse_encoded(&headers)?;
     let content_type = headers.content_type.map(|value| value.to_str().unwrap_or_default());
     check_plain_type(content_type)?;
-    let body = call.take_body(call.app.settings.body_max).await?;
-    let mut draft = Draft::new(kind);
-    draft.data = plain_data(content_type, &body)?;
-    accept(&call, &headers, body, vec![draft]).await
+    let settings = &call.app.settings;
+    let takes_batches = call.app.engine.takes_batches(&kind);
+    let max = |first: &[u8]| match takes_batches && batch::begins_with_items(first) {
+        true => settings.batch_body_max,
+        false => settings.body_max,
+    };
+    let body = call.take_body(max).await?;
+    let data = plain_data(content_type, &body)?;
+    if takes_batches && let Some(drafts) = batch::read_items(&kind, &body, settings.batch_events_max)? {
+        return accept(&call, &headers, body, drafts, Shape::Items).await;
+    }
+    body::check_size(&body, settings.body_max)?;
+    let draft = Draft { data, ..Draft::new(kind) };
+    accept(&call, &headers, body, vec![draft], Shape::Data).await
 }
 
 /// `POST /v1/events`: CloudEvents, one in a document, many in a document, or one in headers.
@@ -48,15 +58,15 @@ pub(crate) async fn events(call: Call) -> Answer {
     // The batch first: its media type begins like the other's.
     if cloudevents::is_batch(content_type) {
         require_json(content_type, cloudevents::BATCH)?;
-        let body = call.take_body(batch_max).await?;
-        let drafts = read_batch(&body, call.app.settings.batch_events_max)?;
-        return accept(&call, &headers, body, drafts).await;
+        let body = call.take_body(|_| batch_max).await?;
+        let drafts = batch::read_events(&body, call.app.settings.batch_events_max)?;
+        return accept(&call, &headers, body, drafts, Shape::Events).await;
     }
     if cloudevents::is_structured(content_type) {
         require_json(content_type, cloudevents::STRUCTURED)?;
-        let body = call.take_body(max).await?;
+        let body = call.take_body(|_| max).await?;
         let draft = read_structured(&body)?;
-        return accept(&call, &headers, body, vec![draft]).await;
+        return accept(&call, &headers, body, vec![draft], Shape::Event).await;
     }
     if !headers.has_event {
         return Err(UNSUPPORTED_MEDIA_TYPE.because(
@@ -64,13 +74,13 @@ pub(crate) async fn events(call: Call) -> Answer {
              /v1/events/{type}",
         ));
     }
-    let body = call.take_body(max).await?;
+    let body = call.take_body(|_| max).await?;
     if !body.is_empty() && headers_say_json(content_type) {
         acceptd::check_json(&body).map_err(|error| MALFORMED_JSON.because(error.message()))?;
     }
     let draft = cloudevents::read_headers(&call.parts.headers, body.clone());
     let draft = draft.map_err(|error| INVALID_EVENT.because(error.message()))?;
-    accept(&call, &headers, body, vec![draft]).await
+    accept(&call, &headers, body, vec![draft], Shape::Data).await
 }
 
 fn headers_say_json(content_type: &[u8]) -> bool {
@@ -129,35 +139,20 @@ fn read_structured(body: &Bytes) -> Result<Draft, Problem> {
     draft.map_err(|error| INVALID_EVENT.because(error.message()))
 }
 
-fn read_batch(body: &Bytes, max: usize) -> Result<Vec<Draft>, Problem> {
-    acceptd::check_json(body).map_err(|error| MALFORMED_JSON.because(error.message()))?;
-    let wrong = |error: serde_json::Error| INVALID_EVENT.because(error.to_string());
-    let events: Vec<&RawValue> = serde_json::from_slice(body).map_err(wrong)?;
-    if events.len() > max {
-        let count = events.len();
-        return Err(CONTENT_TOO_LARGE.because(format!("the batch has {count} events, and the most is {max}")));
-    }
-    if events.is_empty() {
-        return Err(INVALID_EVENT.because("the batch has no event"));
-    }
-    let drafts = events.into_iter().enumerate().map(|(at, raw)| {
-        let event = EventJson::deserialize(raw).map_err(wrong);
-        let draft = event.and_then(|event| {
-            let draft = event.into_draft(|raw| body.slice_ref(raw.get().as_bytes()));
-            draft.map_err(|error| INVALID_EVENT.because(error.message()))
-        });
-        draft.map_err(|problem| problem.at(format!("#/{at}")))
-    });
-    drafts.collect()
-}
-
-async fn accept(call: &Call, headers: &AcceptHeaders<'_>, body: Bytes, mut drafts: Vec<Draft>) -> Answer {
+async fn accept(
+    call: &Call,
+    headers: &AcceptHeaders<'_>,
+    body: Bytes,
+    mut drafts: Vec<Draft>,
+    shape: Shape,
+) -> Answer {
     let engine = &call.app.engine;
     if let Some(trace) = headers.trace() {
         drafts.iter_mut().for_each(|draft| keep_trace(draft, trace));
     }
     let submission = headers.submission(engine, || idempotency::fingerprint(&call.parts, &body))?;
-    let accepted = engine.accept(Submission { events: drafts, ..submission }).await?;
+    let accepted = engine.accept(Submission { events: drafts, ..submission }).await;
+    let accepted = accepted.map_err(|error| Problem::in_body(error, shape))?;
     let preferences = match headers.has_prefer {
         true => Preferences::of(&call.parts.headers, call.app.settings.wait_max),
         false => Preferences::default(),

@@ -5,6 +5,7 @@
 
 mod accept_headers;
 mod api;
+mod batch;
 mod body;
 mod call;
 pub mod cloudevents;
@@ -15,6 +16,7 @@ pub mod outcome;
 mod outgoing;
 mod prefer;
 mod problem;
+mod rate_limit;
 mod retry_after;
 mod router;
 mod server;

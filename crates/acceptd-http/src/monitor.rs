@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use acceptd::engine::{Monitor, WaitingOn};
 use acceptd::store::{ConsumerResult, KnownEvent};
-use acceptd::{Engine, OperationId, Status, Timestamp};
+use acceptd::{Data, Engine, OperationId, Status, Timestamp};
 use http::header::HeaderValue;
 use serde::Serialize;
 use serde::ser::Serializer;
@@ -156,12 +156,17 @@ fn known_events<S: Serializer>(known: &&[KnownEvent], serializer: S) -> Result<S
 /// Results as one JSON value: a single one is itself; several are an object by consumer name, where a consumer with
 /// several results has an array of them in the order of their events. None when one of them is not text.
 pub(crate) fn as_json(results: &[ConsumerResult]) -> Option<Box<RawValue>> {
-    if let [result] = results {
-        return result.data.to_raw_json();
+    by_consumer(&results.iter().map(|result| (result.consumer.as_str(), &result.data)).collect::<Vec<_>>())
+}
+
+/// The same of results with their consumers' names.
+pub(crate) fn by_consumer(results: &[(&str, &Data)]) -> Option<Box<RawValue>> {
+    if let [(_, data)] = results {
+        return data.to_raw_json();
     }
     let mut by_consumer: BTreeMap<&str, Vec<Box<RawValue>>> = BTreeMap::new();
-    for result in results {
-        by_consumer.entry(&result.consumer).or_default().push(result.data.to_raw_json()?);
+    for (consumer, data) in results {
+        by_consumer.entry(consumer).or_default().push(data.to_raw_json()?);
     }
     #[derive(Serialize)]
     #[serde(untagged)]
@@ -179,15 +184,17 @@ pub(crate) fn as_json(results: &[ConsumerResult]) -> Option<Box<RawValue>> {
     if object.is_empty() { None } else { serde_json::value::to_raw_value(&object).ok() }
 }
 
-/// When a client should ask again; None when the operation has ended.
+/// When a client should ask again, by what it waits for and by when it will have ended; None when the operation has ended.
 pub(crate) fn retry_after(monitor: &Monitor, now: Timestamp) -> Option<HeaderValue> {
     if monitor.status.is_done() {
         return None;
     }
     let opens = monitor.waiting_on.iter().map(|waiting| waiting.until).min().flatten();
-    let wait = opens.map_or(Duration::ZERO, |until| until.since(now));
+    let opens = opens.map_or(Duration::ZERO, |until| until.since(now));
+    // Half of what is left: clients come back a few times, and soon after the end.
+    let half = monitor.estimated_end.map_or(Duration::ZERO, |end| end.since(now) / 2);
     // A client that asks while something is about to happen asks every 2 s; one that waits for longer, less often.
-    Some(match wait.as_secs() {
+    Some(match opens.max(half).as_secs() {
         0..=2 => HeaderValue::from_static("2"),
         seconds => HeaderValue::from(seconds.min(60)),
     })

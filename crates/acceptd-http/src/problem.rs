@@ -11,6 +11,7 @@ use http::StatusCode;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use serde::Serialize;
 
+use crate::batch::Shape;
 use crate::site::Site;
 
 /// One kind of problem.
@@ -53,7 +54,7 @@ problems! {
     CROSS_ORIGIN = 403 "cross-origin", "Another site's page may not do this",
         "A browser sent this for a page of another origin. An operator can allow the origin.";
     NOT_FOUND = 404 "not-found", "There is no such thing",
-        "There is no operation, delivery, notification or consumer of this name, or it is no longer kept.";
+        "There is no operation, delivery, notification, consumer or limit of this name, or it is no longer kept.";
     NO_SUCH_ROUTE = 404 "no-such-route", "There is nothing at this path",
         "The API has no such path. Its calls begin with `/v1/`.";
     UNKNOWN_EVENT_TYPE = 404 "unknown-event-type", "Nobody knows this event type",
@@ -81,6 +82,9 @@ problems! {
         "`POST /v1/events/{type}` takes JSON. `POST /v1/events` takes CloudEvents: `application/cloudevents+json`, \
          `application/cloudevents-batch+json`, or any type with the attributes in `ce-` headers. Bodies are not \
          compressed.";
+    INVALID_DATA = 422 "invalid-data", "The event's data does not fit",
+        "A consumer's limit or lock has a key that is not in the data, for example. `detail` names the consumer and \
+         the JSON Pointer; `errors` has one entry for each place, at most 100. Nothing was stored.";
     IDEMPOTENCY_KEY_REUSED = 422 "idempotency-key-reused", "The idempotency key was used before",
         "The same key came with another request within the last 24 hours. Use a new key for a new request.";
     FENCE_REQUIRED = 428 "fence-required", "The attempt's fence is missing",
@@ -121,6 +125,7 @@ impl ProblemKind {
     fn of(kind: ErrorKind) -> &'static Self {
         match kind {
             ErrorKind::InvalidArgument => &INVALID_REQUEST,
+            ErrorKind::InvalidData => &INVALID_DATA,
             ErrorKind::NotFound => &NOT_FOUND,
             ErrorKind::UnknownEventType => &UNKNOWN_EVENT_TYPE,
             ErrorKind::Conflict => &CONFLICT,
@@ -174,6 +179,19 @@ impl Problem {
     pub(crate) fn at(mut self, pointer: impl Into<String>) -> Self {
         self.errors.push(Place { pointer: pointer.into(), detail: self.detail.clone() });
         self
+    }
+
+    /// The same, with what is wrong at another place.
+    pub(crate) fn with(mut self, pointer: impl Into<String>, detail: &str) -> Self {
+        self.errors.push(Place { pointer: pointer.into(), detail: detail.to_owned() });
+        self
+    }
+
+    /// The problem of an error about events that stand so in the request's body.
+    pub(crate) fn in_body(error: Error, shape: Shape) -> Self {
+        let places: Vec<_> =
+            error.places().iter().map(|place| (shape.pointer(place), place.message.clone())).collect();
+        places.into_iter().fold(error.into(), |problem: Self, (pointer, detail)| problem.with(pointer, &detail))
     }
 
     /// The problem of an operation that failed.

@@ -6,7 +6,9 @@ use acceptd::Engine;
 use axum::Router;
 use axum::routing::{get, post};
 
-use crate::api::{catalog, chain, consumers, dead_letters, deliveries, health, notifications, operations};
+use crate::api::{
+    catalog, chain, consumers, dead_letters, deliveries, health, items, limits, notifications, operations,
+};
 use crate::call::On;
 use crate::front_door;
 use crate::settings::{App, HttpSettings};
@@ -28,6 +30,7 @@ pub fn router(engine: Engine, settings: HttpSettings) -> Router {
         .route("/v1/operations", get(on!(operations::list)))
         .route("/v1/operations/{id}", get(on!(operations::get)))
         .route("/v1/operations/{id}/result", get(on!(operations::result)))
+        .route("/v1/operations/{id}/items", get(on!(items::list)))
         .route("/v1/operations/{id}/chain", get(on!(chain::get)))
         .route("/v1/operations/{id}/stream", get(on!(stream::operation)))
         .route("/v1/operations/{id}/cancel", post(on!(operations::cancel)))
@@ -41,6 +44,11 @@ pub fn router(engine: Engine, settings: HttpSettings) -> Router {
         .route("/v1/consumers", get(on!(consumers::list)))
         .route("/v1/consumers/{name}/pause", post(on!(consumers::pause)))
         .route("/v1/consumers/{name}/resume", post(on!(consumers::resume)))
+        .route("/v1/limits", get(on!(limits::list)))
+        .route("/v1/limits/{name}", get(on!(limits::get)).patch(on!(limits::change)))
+        .route("/v1/limits/{name}/pause", post(on!(limits::pause)))
+        .route("/v1/limits/{name}/resume", post(on!(limits::resume)))
+        .route("/v1/limits/{name}/reset", post(on!(limits::reset)))
         .route("/v1/catalog", get(on!(catalog::get)))
         .route("/v1/deliveries/{id}", get(on!(deliveries::get)))
         .route("/v1/deliveries/{id}/heartbeat", post(on!(deliveries::heartbeat)))

@@ -4,11 +4,13 @@ use std::error::Error as StdError;
 use std::fmt;
 
 /// What a caller can do about an [`Error`]. Each kind has a section in `docs/errors.md`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
     /// The request is wrong; correct it.
     InvalidArgument,
+    /// The data of an event does not fit what its type or its consumers ask for.
+    InvalidData,
     /// There is no such operation, delivery, notification or consumer (any more).
     NotFound,
     /// No consumer and no declaration knows this event type.
@@ -43,7 +45,19 @@ pub enum ErrorKind {
 pub struct Error {
     kind: ErrorKind,
     message: String,
+    places: Vec<Place>,
     source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+/// What is wrong at one place of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// Which of the request's events, from 0.
+    pub event: usize,
+    /// A JSON Pointer into the event's data; empty is the event itself.
+    pub pointer: String,
+    /// What is wrong, in one sentence.
+    pub message: String,
 }
 
 /// The library's result.
@@ -52,7 +66,29 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// An error of this kind; `message` is one sentence without a full stop.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), source: None }
+        Self { kind, message: message.into(), places: Vec::new(), source: None }
+    }
+
+    /// The same error, at this place of an event's data.
+    #[must_use]
+    pub fn at(mut self, pointer: &str) -> Self {
+        self.places.push(Place { event: 0, pointer: pointer.to_owned(), message: self.message.clone() });
+        self
+    }
+
+    /// The same error, about these places of the request.
+    #[must_use]
+    pub fn with_places(self, places: Vec<Place>) -> Self {
+        Self { places, ..self }
+    }
+
+    /// The same error with words before its sentence that say what it is about.
+    #[must_use]
+    pub fn about(mut self, what: &str) -> Self {
+        let prefix = |message: &mut String| message.insert_str(0, &format!("{what}: "));
+        prefix(&mut self.message);
+        self.places.iter_mut().for_each(|place| prefix(&mut place.message));
+        self
     }
 
     /// The same error with what caused it.
@@ -80,6 +116,11 @@ impl Error {
     /// What happened, in one sentence.
     pub fn message(&self) -> &str {
         &self.message
+    }
+
+    /// What is wrong at which places of the request, as far as places are known.
+    pub fn places(&self) -> &[Place] {
+        &self.places
     }
 
     /// Whether the same call may succeed later.

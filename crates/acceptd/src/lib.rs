@@ -30,7 +30,7 @@ pub use consumer::{Consumer, Context, Emits, Limits, Progress, State, Steps};
 pub use data::{Data, JSON, NESTING_MAX, check_json, is_json};
 pub use delivery::{Attempt, Delivery};
 pub use engine::{Acceptd, Engine, Settings, Submission};
-pub use error::{Error, ErrorKind, Result};
+pub use error::{Error, ErrorKind, Place, Result};
 pub use event::{Draft, Event, NewEvent, Route, StoredEvent, Weight};
 pub use id::{DeliveryId, EventKey, Ids, NodeId, NotificationId, OperationId};
 pub use limit::Limit;

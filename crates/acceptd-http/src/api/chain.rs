@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use acceptd::engine::WaitingOn;
 use acceptd::store::Chain;
+use acceptd::wait::Held;
 use acceptd::{Attempt, Closure, DeliveryId, EventKey, OperationId, Status, Timestamp, Wait};
 use http::StatusCode;
 use serde::Serialize;
@@ -54,12 +55,12 @@ pub(crate) async fn get(call: Call) -> Answer {
         create_time: operation.created,
         end_time: operation.ended.map(|(_, at)| at),
         waiting_on: &monitor.waiting_on,
-        events: links(&chain, engine.now()),
+        events: links(&chain, &engine.held(&chain.deliveries).await?, engine.now()),
     };
     json(StatusCode::OK, &document)
 }
 
-fn links(chain: &Chain, now: Timestamp) -> Vec<Link<'_>> {
+fn links<'a>(chain: &'a Chain, held: &HashMap<DeliveryId, Held>, now: Timestamp) -> Vec<Link<'a>> {
     let mut closures: HashMap<&str, Vec<Closure>> = HashMap::new();
     for (consumer, closure) in &chain.closures {
         closures.entry(consumer).or_default().push(closure.clone());
@@ -73,7 +74,7 @@ fn links(chain: &Chain, now: Timestamp) -> Vec<Link<'_>> {
         let shut = closures.get(delivery.consumer.as_str()).map_or(&[] as &[_], Vec::as_slice);
         let made = attempts.remove(&delivery.id).unwrap_or_default();
         let attempts = made.into_iter().map(|attempt| AttemptDocument::of(attempt, shut)).collect();
-        let waits = open_waits(delivery, shut, now);
+        let waits = open_waits(delivery, held.get(&delivery.id), shut, now);
         let run = Run { delivery: DeliveryDocument::of(delivery), attempts, waits };
         runs.entry(delivery.event).or_default().push(run);
     }

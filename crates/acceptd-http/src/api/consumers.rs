@@ -2,10 +2,11 @@
 
 use acceptd::engine::{Catalog, CatalogConsumer};
 use acceptd::store::ConsumerView;
-use acceptd::{Closure, Engine, Gate, Timestamp};
+use acceptd::{Engine, Gate, Timestamp};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
+use super::documents::PauseDocument;
 use super::pages::Items;
 use crate::call::{Answer, Call, json};
 use crate::problem::{INVALID_REQUEST, Problem};
@@ -27,21 +28,10 @@ struct ConsumerDocument<'a> {
     concurrency: Option<usize>,
 }
 
-#[derive(Serialize)]
-struct PauseDocument<'a> {
-    since: Timestamp,
-    until: Option<Timestamp>,
-    by: &'a str,
-    reason: &'a str,
-}
-
 impl<'a> ConsumerDocument<'a> {
     fn of(view: &'a ConsumerView, catalog: &'a Catalog) -> Self {
         let declared: Option<&CatalogConsumer> = catalog.consumers.iter().find(|known| known.name == view.name);
-        let pause = view.closure.as_ref().filter(|closure| closure.gate == Gate::Pause).map(|closure| {
-            let Closure { from, until, by, reason, .. } = closure;
-            PauseDocument { since: *from, until: *until, by, reason }
-        });
+        let pause = view.closure.as_ref().filter(|closure| closure.gate == Gate::Pause).map(PauseDocument::of);
         Self {
             name: &view.name,
             waiting: view.waiting,

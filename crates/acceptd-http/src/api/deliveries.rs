@@ -111,7 +111,7 @@ pub(crate) async fn heartbeat(call: Call) -> Answer {
 /// `POST /v1/deliveries/{id}/progress` with `{"done":1,"total":3,"message":"…"}`.
 pub(crate) async fn progress(call: Call) -> Answer {
     let fence = fence(&call)?;
-    let body = call.take_body(call.app.settings.body_max).await?;
+    let body = call.take_body(|_| call.app.settings.body_max).await?;
     let report: outcome::Progress = read_object(&body)?;
     apply(&call, fence, Callback::Progress(report.into())).await
 }
@@ -119,7 +119,7 @@ pub(crate) async fn progress(call: Call) -> Answer {
 /// `POST /v1/deliveries/{id}/complete`: the body is the result, or the outcome document.
 pub(crate) async fn complete(call: Call) -> Answer {
     let fence = fence(&call)?;
-    let body = call.take_body(call.app.settings.body_max).await?;
+    let body = call.take_body(|_| call.app.settings.body_max).await?;
     let content_type = header(&call.parts.headers, CONTENT_TYPE.as_str())?;
     let done = read_done(content_type, body)?;
     apply(&call, fence, Callback::End(Ok(done))).await

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use acceptd::delivery::{Ending, State};
 use acceptd::{
     Attempt, Closure, Data, Delivery, DeliveryId, EventKey, Failure, NodeId, OperationId, ProgressReport, StoredEvent,
-    Timestamp, Wait, Weight, wait,
+    Timestamp, Wait, Weight,
+    wait::{self, Held},
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -72,6 +73,8 @@ pub(super) struct DeliveryDocument<'a> {
     due: Timestamp,
     node: Option<NodeId>,
     lease_until: Option<Timestamp>,
+    /// Until when its target may be working on it whatever happens, while it holds slots of limits.
+    slots_until: Option<Timestamp>,
     progress: Option<&'a ProgressReport>,
 }
 
@@ -92,6 +95,7 @@ impl<'a> DeliveryDocument<'a> {
             due: delivery.due,
             node: delivery.node,
             lease_until: delivery.lease,
+            slots_until: delivery.deadline,
             progress: delivery.progress.as_ref(),
         }
     }
@@ -131,10 +135,31 @@ impl<'a> AttemptDocument<'a> {
     }
 }
 
+/// Why nothing of a consumer or a limit starts.
+#[derive(Serialize)]
+pub(super) struct PauseDocument<'a> {
+    since: Timestamp,
+    until: Option<Timestamp>,
+    by: &'a str,
+    reason: &'a str,
+}
+
+impl<'a> PauseDocument<'a> {
+    pub(super) fn of(closure: &'a Closure) -> Self {
+        let Closure { from, until, by, reason, .. } = closure;
+        Self { since: *from, until: *until, by, reason }
+    }
+}
+
 /// The waits of a delivery that belong to no attempt's record yet.
-pub(super) fn open_waits(delivery: &Delivery, closures: &[Closure], now: Timestamp) -> Vec<Wait> {
+pub(super) fn open_waits(
+    delivery: &Delivery,
+    held_by: Option<&Held>,
+    closures: &[Closure],
+    now: Timestamp,
+) -> Vec<Wait> {
     match delivery.state {
-        State::Waiting => wait::waits((delivery.since, delivery.due, now), None, closures),
+        State::Waiting => wait::waits((delivery.since, delivery.due, now), held_by, closures),
         State::Running => {
             wait::waits((delivery.waiting_since, delivery.due, delivery.since), delivery.held_by.as_ref(), closures)
         }

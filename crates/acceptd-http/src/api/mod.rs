@@ -7,6 +7,8 @@ pub(crate) mod dead_letters;
 pub(crate) mod deliveries;
 mod documents;
 pub(crate) mod health;
+pub(crate) mod items;
+pub(crate) mod limits;
 pub(crate) mod notifications;
 pub(crate) mod operations;
 mod pages;

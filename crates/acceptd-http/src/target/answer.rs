@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use acceptd::duration::{format_duration, parse_duration};
 use acceptd::target::Reply;
-use acceptd::{Data, Done, Fail, Failure, Next, Outcome, Timestamp};
+use acceptd::{Data, Done, Fail, Failure, Next, Outcome, Throttle, Timestamp};
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, HeaderMap, HeaderName};
@@ -22,7 +22,8 @@ use serde::Deserialize;
 
 use super::client::CONNECT_TIMEOUT;
 use crate::outcome::{self, is_outcome};
-use crate::retry_after::retry_after;
+use crate::rate_limit;
+use crate::retry_after::{retry_after, within_a_day};
 
 const LEASE: HeaderName = HeaderName::from_static("acceptd-lease");
 
@@ -57,7 +58,9 @@ pub(crate) async fn reply(mut response: Response, terms: &Terms, now: Timestamp)
         return Reply::TakenOver(lease);
     }
     Reply::Ended(if status.is_success() {
-        finished(response, terms.body_max).await
+        let spent = rate_limit::spent_until(response.headers(), now).filter(|until| *until > now);
+        let done = finished(response, terms.body_max).await;
+        done.map(|done| Done { pause: spent.map(within_a_day(now)).map(spent_throttle), ..done })
     } else {
         failed(response, now).await
     })
@@ -147,7 +150,11 @@ fn broken_body(error: &reqwest::Error) -> Fail {
 
 async fn failed(mut response: Response, now: Timestamp) -> Outcome {
     let status = response.status();
-    let until = retry_after(response.headers(), now);
+    let headers = response.headers();
+    let until = retry_after(headers, now);
+    let spent = || rate_limit::spent_until(headers, now).map(within_a_day(now));
+    let reset = || rate_limit::reset(headers, now).map(within_a_day(now));
+    let until = if status == StatusCode::TOO_MANY_REQUESTS { until.or_else(reset) } else { until.or_else(spent) };
     let next = match (status.as_u16(), until) {
         (429, until) => throttled(until.unwrap_or(now + THROTTLE), now),
         (503, Some(until)) => throttled(until, now),
@@ -160,6 +167,11 @@ async fn failed(mut response: Response, now: Timestamp) -> Outcome {
     // A refusal is about the request: the operation's result says it on.
     failure.status = (status.is_client_error() && next == Next::GiveUp).then(|| status.as_u16());
     Err(Fail { failure, next, unfinished: false })
+}
+
+/// The target did the work and says that it will do no more for a while: asking would only be refused.
+fn spent_throttle(until: Timestamp) -> Throttle {
+    Throttle { until, reason: "the target says that its rate limit is spent".to_owned() }
 }
 
 fn throttled(until: Timestamp, now: Timestamp) -> Next {

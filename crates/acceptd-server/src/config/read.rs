@@ -105,6 +105,7 @@ fn read_event(name: String, mut section: Section<'_>) -> (String, EventDeclarati
     let declaration = EventDeclaration {
         description: section.optional("description"),
         owner_required: section.get("owner_required", false),
+        batch: section.get("batch", true),
     };
     if let Err(error) = acceptd::event::check_type(&name) {
         section.wrong("", error);

@@ -1,10 +1,14 @@
 //! Accept: validate, route, store; the answer comes after the commit.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::engine::{Engine, Monitor};
 use crate::store::{Accept, Accepted, IdempotencyKey, OperationView, Replay};
-use crate::{Draft, Error, ErrorKind, Event, OperationId, Result, Timestamp};
+use crate::{Draft, Error, ErrorKind, Event, NewEvent, OperationId, Place, Result, Timestamp};
+
+/// Wrong places that are told of one request.
+const PLACES_MAX: usize = 100;
 
 /// What a caller asks for.
 #[derive(Debug, Clone, Default)]
@@ -42,7 +46,7 @@ impl Engine {
     /// Stores an operation durably and returns it; from then on its work will be done.
     ///
     /// # Errors
-    /// `InvalidArgument`, `UnknownEventType`, `KeyReused`; `Overloaded`, `StorageFull`, `ShuttingDown`: nothing was
+    /// `InvalidArgument`, `InvalidData`, `UnknownEventType`, `KeyReused`; `Overloaded`, `StorageFull`, `ShuttingDown`: nothing was
     /// stored, ask again later.
     pub async fn accept(&self, submission: Submission) -> Result<Accepted> {
         if self.is_draining() {
@@ -105,15 +109,7 @@ impl Engine {
         if submission.owner.as_ref().is_some_and(|owner| owner.is_empty() || owner.len() > 255) {
             return Err(Error::invalid("an owner has 1 to 255 characters"));
         }
-        let mut events = Vec::with_capacity(submission.events.len());
-        for draft in submission.events {
-            draft.check()?;
-            let declared = self.0.declared.get(draft.kind.as_ref());
-            if submission.owner.is_none() && declared.is_some_and(|event| event.owner_required) {
-                return Err(Error::invalid(format!("{} needs an owner", draft.kind)));
-            }
-            events.push(self.0.router.root(draft, submission.owner.as_deref())?);
-        }
+        let events = self.routed(submission.events, submission.owner.as_deref())?;
         let idempotency = submission.idempotency.map(|(scope, key, fingerprint)| IdempotencyKey {
             scope,
             key,
@@ -130,4 +126,44 @@ impl Engine {
             now,
         })
     }
+
+    /// Every event with its consumers, or everything that is wrong with any of them.
+    fn routed(&self, drafts: Vec<Draft>, owner: Option<&str>) -> Result<Vec<NewEvent>> {
+        let count = drafts.len();
+        let mut events = Vec::with_capacity(count);
+        let mut wrong = Vec::new();
+        for (index, draft) in drafts.into_iter().enumerate() {
+            match self.route_root(draft, owner) {
+                Ok(event) => events.push(event),
+                Err(error) if count == 1 => return Err(error),
+                Err(error) => wrong.push((index, error)),
+            }
+        }
+        if wrong.is_empty() { Ok(events) } else { Err(all_wrong(count, wrong)) }
+    }
+
+    fn route_root(&self, draft: Draft, owner: Option<&str>) -> Result<NewEvent> {
+        draft.check()?;
+        let declared = self.0.declared.get(draft.kind.as_ref());
+        if owner.is_none() && declared.is_some_and(|event| event.owner_required) {
+            return Err(Error::invalid(format!("{} needs an owner", draft.kind)));
+        }
+        self.0.router.root(draft, owner)
+    }
+}
+
+/// One error for all events that are wrong, each with its index. Its kind is theirs, if they have the same.
+fn all_wrong(count: usize, wrong: Vec<(usize, Error)>) -> Error {
+    let kinds: BTreeSet<_> = wrong.iter().map(|(_, error)| error.kind()).collect();
+    let kind = kinds.first().copied().filter(|_| kinds.len() == 1).unwrap_or(ErrorKind::InvalidData);
+    let first = wrong.first().map(|(index, error)| format!("event {index}: {}", error.message()));
+    let message = match wrong.len() {
+        1 => first.unwrap_or_default(),
+        several => format!("{several} of {count} events are wrong; the first is {}", first.unwrap_or_default()),
+    };
+    let places = wrong.into_iter().flat_map(|(event, error)| match error.places() {
+        [] => vec![Place { event, pointer: String::new(), message: error.message().to_owned() }],
+        places => places.iter().map(|place| Place { event, ..place.clone() }).collect(),
+    });
+    Error::new(kind, message).with_places(places.take(PLACES_MAX).collect())
 }

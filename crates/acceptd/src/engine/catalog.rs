@@ -7,13 +7,21 @@ use serde::{Deserialize, Serialize};
 use crate::engine::{Engine, Served};
 
 /// What an operator or a program says of an event type.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub struct EventDeclaration {
     /// What it means, for people.
     pub description: Option<String>,
     /// Whether a root event of this type needs an owner.
     pub owner_required: bool,
+    /// Whether `{"items":[…]}` is a batch: one event for each item. Otherwise it is the data of one.
+    pub batch: bool,
+}
+
+impl Default for EventDeclaration {
+    fn default() -> Self {
+        Self { description: None, owner_required: false, batch: true }
+    }
 }
 
 /// Everything declared.
@@ -73,6 +81,11 @@ pub struct CatalogConsumer {
 }
 
 impl Engine {
+    /// Whether `{"items":[…]}` is a batch of events of this type.
+    pub fn takes_batches(&self, kind: &str) -> bool {
+        self.0.declared.get(kind).is_none_or(|declared| declared.batch)
+    }
+
     /// Everything declared.
     pub fn catalog(&self) -> Catalog {
         let consumers: Vec<_> = self.0.served.values().map(|served| describe(served)).collect();

@@ -1,9 +1,35 @@
 //! Limits at run time: where they stand, pause, resume and change them.
 
 use crate::engine::Engine;
+use crate::duration::format_duration;
 use crate::limit::{LimitChange, Rate};
 use crate::store::{LimitView, Pausable};
 use crate::{Closure, Error, Gate, Result, Timestamp};
+
+/// Where a limit stands, in one sentence.
+pub fn describe_limit(view: &LimitView, now: Timestamp) -> String {
+    let LimitView { limit, pause, in_use, waiting, keys, .. } = view;
+    let word = if limit.is_lock() { "lock" } else { "limit" };
+    let numbers = format!("{in_use} in use, {waiting} waiting");
+    if let Some(Closure { by, reason, until, .. }) = pause {
+        let reason = if reason.is_empty() { String::new() } else { format!(" ({reason})") };
+        let until = match until {
+            Some(until) => format!(" for {} more, until {until}", format_duration(until.since(now))),
+            None => String::new(),
+        };
+        return format!("{word} {} is paused by {by}{reason}{until}: {numbers}", limit.name);
+    }
+    let paused = keys.iter().filter(|key| key.pause.is_some()).count();
+    let paused = match (paused, &limit.key) {
+        (0, _) => String::new(),
+        (_, None) => ", paused by its target".to_owned(),
+        (1, Some(_)) => ", 1 key paused".to_owned(),
+        (several, Some(_)) => format!(", {several} keys paused"),
+    };
+    let found = keys.iter().filter_map(|key| key.found_rate).reduce(f64::max);
+    let found = found.map(|rate| format!(", found {rate:.1}/s so far")).unwrap_or_default();
+    format!("{word} {} allows {}: {numbers}{paused}{found}", limit.name, limit.allows())
+}
 
 impl Engine {
     /// Every limit and where it stands.

@@ -37,6 +37,7 @@ pub use callback::Callback;
 pub use catalog::{Catalog, CatalogConsumer, CatalogEvent, EventDeclaration};
 pub use changes::{Changes, Watcher};
 pub use gate::{Holder, WaitingOn};
+pub use limits::describe_limit;
 pub use monitor::Monitor;
 pub use route::nearest;
 

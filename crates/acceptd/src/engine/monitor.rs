@@ -1,6 +1,6 @@
 //! The monitor: an operation as its caller sees it, with what it waits for.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use crate::delivery::State;
@@ -8,8 +8,9 @@ use crate::engine::Engine;
 use crate::engine::gate::{self, Circumstances, WaitingOn};
 use crate::engine::outlook::Load;
 use crate::store::{GroupCount, OperationView, Standing};
+use crate::wait::Held;
 use crate::{
-    Closure, Delivery, Failure, Gate, Operation, OperationId, ProgressReport, Result, Route, Status, Timestamp,
+    Closure, Delivery, DeliveryId, Failure, Gate, Operation, OperationId, ProgressReport, Result, Route, Status, Timestamp,
 };
 
 /// An operation with everything its caller may want to know now.
@@ -131,6 +132,21 @@ impl Engine {
         let groups: Vec<_> = groups.into_iter().collect();
         let standings = self.0.store.standing(groups.clone(), self.now()).await?;
         Ok(groups.into_iter().zip(standings).collect())
+    }
+
+    /// The limit that holds each of these deliveries now, of those that wait for one.
+    ///
+    /// # Errors
+    /// The store's errors.
+    pub async fn held(&self, deliveries: &[Delivery]) -> Result<HashMap<DeliveryId, Held>> {
+        let standings = self.standings(deliveries.iter()).await?;
+        let held = |delivery: &Delivery| {
+            let standing = standings.get(&(delivery.consumer.clone(), delivery.lane.group.clone()))?;
+            let limit = &standing.blocker.as_ref()?.limit;
+            Some((delivery.id, Held { gate: limit.gate(), limit: limit.name.clone() }))
+        };
+        let waiting = deliveries.iter().filter(|delivery| delivery.state == State::Waiting);
+        Ok(waiting.filter_map(held).collect())
     }
 
     /// How much of an operation waits in each group, where its list of live deliveries is cut off.

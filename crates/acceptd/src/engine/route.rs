@@ -29,8 +29,8 @@ impl Router {
     /// A root event with its consumers.
     ///
     /// # Errors
-    /// `UnknownEventType`, with the nearest name, when nobody takes or declares the type; `InvalidArgument` when it has
-    /// not what a limit's key asks for.
+    /// `UnknownEventType`, with the nearest name, when nobody takes or declares the type; `InvalidData` when it has not
+    /// what a limit's key asks for.
     pub(crate) fn root(&self, draft: Draft, owner: Option<&str>) -> Result<NewEvent> {
         let takers = self.takers(&draft.kind);
         if takers.is_empty() && !self.known.contains(draft.kind.as_ref()) {
@@ -42,7 +42,7 @@ impl Router {
     /// An emitted event with its consumers; none is fine.
     ///
     /// # Errors
-    /// `InvalidArgument` when it has not what a limit's key asks for.
+    /// `InvalidData` when it has not what a limit's key asks for.
     pub(crate) fn emitted(&self, draft: Draft, owner: Option<&str>) -> Result<NewEvent> {
         let takers = self.takers(&draft.kind);
         route(draft, owner, &takers)

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
-use crate::{Draft, Error, Result};
+use crate::{Draft, Error, ErrorKind, Result};
 
 /// The longest value of a key, in bytes.
 const VALUE_MAX: usize = 256;
@@ -26,7 +26,7 @@ impl KeySpec {
     /// The key of an event. `data` parses the event's data, once for all keys.
     ///
     /// # Errors
-    /// `InvalidArgument` that names the pointer when it finds nothing that can be a key.
+    /// `InvalidData` that names the pointer when it finds nothing that can be a key.
     pub fn of(&self, draft: &Draft, owner: Option<&str>, data: &mut Parsed) -> Result<String> {
         let value = match self {
             Self::Owner => owner.unwrap_or_default().to_owned(),
@@ -34,12 +34,18 @@ impl KeySpec {
             Self::Pointer(pointer) => found(data.of(draft).pointer(pointer), pointer)?,
         };
         if value.len() > VALUE_MAX {
-            return Err(Error::invalid(format!(
-                "{self} finds more than {VALUE_MAX} bytes, which is too long for a key"
-            )));
+            let message = format!("{self} finds more than {VALUE_MAX} bytes, which is too long for a key");
+            return Err(Error::new(ErrorKind::InvalidData, message).at(self.pointer()));
         }
         // Control characters part the keys of a lane from each other.
         Ok(if value.contains(char::is_control) { value.replace(char::is_control, "\u{fffd}") } else { value })
+    }
+}
+
+impl KeySpec {
+    /// Where it points in the data; the owner and the subject stand elsewhere.
+    fn pointer(&self) -> &str {
+        if let Self::Pointer(pointer) = self { pointer } else { "" }
     }
 }
 
@@ -48,12 +54,16 @@ fn found(value: Option<&Value>, pointer: &str) -> Result<String> {
         Some(Value::String(text)) => return Ok(text.clone()),
         Some(number @ Value::Number(_)) => return Ok(number.to_string()),
         Some(flag @ Value::Bool(_)) => return Ok(flag.to_string()),
-        None => return Err(Error::invalid(format!("{pointer} finds nothing in the data"))),
+        None => return Err(wrong(pointer, "finds nothing in the data")),
         Some(Value::Null) => "null",
         Some(Value::Array(_)) => "an array",
         Some(Value::Object(_)) => "an object",
     };
-    Err(Error::invalid(format!("{pointer} finds {kind}, and a key is a text, a number or a boolean")))
+    Err(wrong(pointer, &format!("finds {kind}, and a key is a text, a number or a boolean")))
+}
+
+fn wrong(pointer: &str, what: &str) -> Error {
+    Error::new(ErrorKind::InvalidData, format!("{pointer} {what}")).at(pointer)
 }
 
 /// An event's data, parsed when a pointer first asks for it.

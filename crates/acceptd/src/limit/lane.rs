@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::KeySpec;
 use super::key::Parsed;
-use crate::{Draft, Error, Result};
+use crate::{Draft, Result};
 
 /// Between the keys of a group; no key holds it.
 const SEPARATOR: char = '\u{1f}';
@@ -52,14 +52,14 @@ impl Policy {
     /// The place of an event's delivery.
     ///
     /// # Errors
-    /// `InvalidArgument` that names the pointer that finds nothing, for the limit it belongs to.
+    /// `InvalidData` that names the pointer that finds nothing, for the limit it belongs to.
     pub fn lane(&self, draft: &Draft, owner: Option<&str>) -> Result<Lane> {
         let mut data = Parsed::default();
         let mut keys = Vec::new();
         for LimitUse { limit, key } in &self.limits {
             let Some(key) = key else { continue };
-            let named = |error: Error| Error::invalid(format!("the key of limit {limit}: {}", error.message()));
-            keys.push(key.of(draft, owner, &mut data).map_err(named)?);
+            let key = key.of(draft, owner, &mut data);
+            keys.push(key.map_err(|error| error.about(&format!("the key of limit {limit}")))?);
         }
         let group = keys.join(&SEPARATOR.to_string());
         if self.ordered {
@@ -68,8 +68,7 @@ impl Policy {
         let turn = match &self.fair_by {
             None => KeySpec::Owner.of(draft, owner, &mut data)?,
             Some(spec) => {
-                let named = |error: Error| Error::invalid(format!("fair_by: {}", error.message()));
-                spec.of(draft, owner, &mut data).map_err(named)?
+                spec.of(draft, owner, &mut data).map_err(|error| error.about("fair_by"))?
             }
         };
         Ok(Lane { group, turn, ordered: false })

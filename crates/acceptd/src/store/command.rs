@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::queue::{Granted, KeyRef};
 use crate::limit::{Limit, Policy};
 use crate::{
-    Data, Delivery, DeliveryId, Draft, Error, Failure, NewEvent, NodeId, Notice, OperationId, ProgressReport, Result,
+    Data, Delivery, DeliveryId, Draft, Failure, NewEvent, NodeId, Notice, OperationId, ProgressReport, Result,
     Route, StoredEvent, Throttle, Timestamp, Weight,
 };
 
@@ -251,10 +251,10 @@ impl Serving {
     /// Its route for an event.
     ///
     /// # Errors
-    /// `InvalidArgument` that names the consumer and the pointer that finds nothing.
+    /// `InvalidData` that names the consumer and the pointer that finds nothing.
     pub fn route(&self, draft: &Draft, owner: Option<&str>) -> Result<Route> {
-        let named = |error: Error| Error::invalid(format!("consumer {}: {}", self.consumer, error.message()));
-        let lane = self.policy.lane(draft, owner).map_err(named)?;
+        let lane = self.policy.lane(draft, owner);
+        let lane = lane.map_err(|error| error.about(&format!("consumer {}", self.consumer)))?;
         Ok(Route { consumer: self.consumer.clone(), weight: self.weight, lane })
     }
 
