@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::cloudevents::EventJson;
-use crate::problem::{CONTENT_TOO_LARGE, INVALID_EVENT, INVALID_REQUEST, MALFORMED_JSON, Problem};
+use crate::problem::{CONTENT_TOO_LARGE, INVALID_EVENT, MALFORMED_JSON, Problem};
 
 /// Events of a batch whose mistakes are told at most.
 const ERRORS_MAX: usize = 100;
@@ -101,7 +101,7 @@ fn read_event(raw: &RawValue, body: &Bytes) -> Result<Draft, String> {
 
 fn check_count(count: usize, max: usize) -> Result<(), Problem> {
     match count {
-        0 => Err(INVALID_REQUEST.because("the batch has no event")),
+        0 => Err(INVALID_EVENT.because("the batch has no event")),
         count if count > max => {
             Err(CONTENT_TOO_LARGE.because(format!("the batch has {count} events, and the most is {max}")))
         }

@@ -11,6 +11,11 @@ use crate::problem::{CONTENT_TOO_LARGE, INVALID_REQUEST, Problem, REQUEST_TIMEOU
 
 /// Reads a body of at most as many bytes as `max` says of its beginning.
 pub(crate) async fn read(body: Body, max: impl Fn(&[u8]) -> usize, within: Duration) -> Result<Bytes, Problem> {
+    // The client may have said how much will come: what no beginning allows is refused before any of it is taken.
+    let most = max(&[]);
+    if body.size_hint().lower() > most as u64 {
+        return Err(too_large(most));
+    }
     if body.is_end_stream() {
         return Ok(Bytes::new());
     }
@@ -22,7 +27,6 @@ pub(crate) async fn read(body: Body, max: impl Fn(&[u8]) -> usize, within: Durat
 }
 
 async fn read_frames(mut body: Body, max: impl Fn(&[u8]) -> usize) -> Result<Bytes, Problem> {
-    // The client may have said how much will come: what is too much is refused before more of it is taken.
     let announced = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
     let mut first = Bytes::new();
     let mut more = BytesMut::new();

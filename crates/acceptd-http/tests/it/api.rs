@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use acceptd::consumer::Context;
+use acceptd::engine::EventDeclaration;
+use acceptd::limit::Limit;
 use acceptd::store::memory::MemoryStore;
 use acceptd::target::{Reply as TargetReply, Replying, Target, TargetDescription};
 use acceptd::{Acceptd, Consumer, Done, Engine, Fail, Failure, Next, RetryPolicy, Settings};
@@ -34,9 +36,9 @@ impl Target for Scripted {
             let done = |result| TargetReply::Ended(Ok(Done { result, ..Done::default() }));
             let fail = |failure, next| TargetReply::Ended(Err(Fail { failure, next, unfinished: false }));
             match draft.kind.as_ref() {
-                "test.echo" | "test.echo2" => done(data),
+                "test.echo" | "test.echo2" | "paced.work" => done(data),
                 "test.nothing" => done(None),
-                "test.gated" => {
+                "test.gated" | "limited.work" => {
                     let Ok(permit) = self.gate.acquire().await else { return done(None) };
                     permit.forget();
                     done(data)
@@ -124,9 +126,14 @@ impl Api {
         let engine = Acceptd::new(Arc::new(MemoryStore::default()))
             .settings(settings)
             .consumer(scripted)
-            .consumer(Consumer::to("other", ["test.echo2", "test.echo"], target))
+            .consumer(Consumer::to("other", ["test.echo2", "test.echo"], target.clone()))
+            .limit(Limit::new("cloud-api").concurrency(1).key("/region").unwrap())
+            .limit(Limit::new("slow").rate("1/h").unwrap())
+            .consumer(Consumer::to("limited", ["limited.work"], target.clone()).limit("cloud-api"))
+            .consumer(Consumer::to("paced", ["paced.work"], target).limit("slow"))
             .consumer(Consumer::inbox("inbox", "alarm.create"))
-            .event("lonely.event", acceptd::engine::EventDeclaration::default())
+            .event("lonely.event", EventDeclaration::default())
+            .event("test.whole", EventDeclaration { batch: false, ..EventDeclaration::default() })
             .start()
             .await
             .unwrap();
@@ -172,6 +179,12 @@ impl Api {
         let mut all = vec![("content-type", "application/json")];
         all.extend(headers);
         self.post(&format!("/v1/events/{kind}"), &all, body.to_owned()).await
+    }
+
+    /// Changes something in part.
+    pub(crate) async fn patch(&self, path: &str, body: &str) -> Reply {
+        let headers = [("content-type", "application/json"), ("acceptd-owner", "ops")];
+        self.call(Method::PATCH, path, &headers, body.to_owned()).await
     }
 
     /// Posts an event and waits for its end; the id.

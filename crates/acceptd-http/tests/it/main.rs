@@ -4,10 +4,12 @@
 
 mod api;
 mod bad_input;
+mod batches;
 mod cloudevents;
 mod deliveries;
 mod documents;
 mod front_door;
+mod limits;
 mod operations;
 mod people;
 mod push;

@@ -1,7 +1,7 @@
 //! Limits at run time: where they stand, pause, resume and change them.
 
-use crate::engine::Engine;
 use crate::duration::format_duration;
+use crate::engine::Engine;
 use crate::limit::{LimitChange, Rate};
 use crate::store::{LimitView, Pausable};
 use crate::{Closure, Error, Gate, Result, Timestamp};

@@ -20,6 +20,7 @@ mod control;
 mod dispatch;
 mod execute;
 mod gate;
+mod group;
 mod limits;
 mod maintenance;
 mod monitor;

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use crate::delivery::State;
 use crate::engine::Engine;
-use crate::engine::monitor::Group;
-use crate::store::queue::Bound;
+use crate::engine::group::Group;
+use crate::store::queue::{Blocker, Bound};
 use crate::store::{KeyRef, OperationView};
 use crate::{Gate, Timestamp};
 
@@ -21,8 +21,6 @@ const FURTHEST: f64 = 366.0 * 24.0 * 3_600.0;
 /// What an operation still asks of limits and consumers.
 #[derive(Default)]
 pub(crate) struct Load {
-    /// Positions asked for so far.
-    pub(crate) asked: usize,
     keys: BTreeMap<KeyRef, Demand>,
     consumers: BTreeMap<String, u64>,
     /// The latest instant at which something opens or is due.
@@ -33,18 +31,22 @@ pub(crate) struct Load {
 
 struct Demand {
     bound: Bound,
-    /// Starts until the last of the operation's has started.
-    starts: u64,
+    /// Starts of the operation's own.
+    own: u64,
+    /// Others that are known to come before the first of its own.
+    before: u64,
     /// How long each of its own takes, in seconds.
     takes: f64,
+    /// When the next may start, as far as that is known.
+    opens: Option<Timestamp>,
 }
 
 impl Load {
-    /// Adds deliveries of a group that wait; `ahead` come before the first of them.
-    pub(crate) fn wait(&mut self, engine: &Engine, group: &Group<'_>, count: u64, ahead: Option<usize>) {
+    /// Adds deliveries that wait.
+    pub(crate) fn wait(&mut self, engine: &Engine, group: &Group<'_>) {
         let name = &group.first.consumer;
         let takes = engine.mean(name);
-        *self.consumers.entry(name.clone()).or_default() += count;
+        *self.consumers.entry(name.clone()).or_default() += group.count;
         match group.gate {
             Gate::DueTime => self.opens = self.opens.max(Some(group.first.due)),
             Gate::NoConsumer => self.unknown = true,
@@ -58,20 +60,24 @@ impl Load {
         if let Some(pause) = standing.blocker.as_ref().and_then(|blocker| blocker.pause.as_ref()) {
             self.pause(pause.until);
         }
-        // Others in the group take turns with these, as far as there are others.
-        let ahead = ahead.unwrap_or(0) as u64;
-        let others = standing.waiting.saturating_sub(count);
-        let before = ahead + others.saturating_sub(ahead).min(count.saturating_sub(1));
         self.unknown |= takes.is_none() && standing.bounds.iter().all(|bound| bound.per_second.is_none());
         for bound in &standing.bounds {
-            let elsewhere = bound.waiting.saturating_sub(standing.waiting).min(count);
-            let demand = self.keys.entry(bound.key.clone()).or_insert_with(|| Demand {
-                bound: bound.clone(),
-                starts: 0,
-                takes: 0.0,
-            });
-            demand.starts += count + before + if demand.starts == 0 { elsewhere } else { 0 };
+            let new = || Demand { bound: bound.clone(), own: 0, before: 0, takes: 0.0, opens: None };
+            let demand = self.keys.entry(bound.key.clone()).or_insert_with(new);
+            demand.own += group.count;
             demand.takes = demand.takes.max(takes.unwrap_or(0.0));
+            let blocker = standing.blocker.as_ref().filter(|blocker| blocker.pause.is_none());
+            let is_at = |blocker: &&Blocker| blocker.limit.name == *bound.key.limit && blocker.key == *bound.key.key;
+            demand.opens = demand.opens.max(blocker.filter(is_at).and_then(|blocker| blocker.until));
+        }
+    }
+
+    /// So many come before the first of a group that was added.
+    pub(crate) fn stand_behind(&mut self, group: &Group<'_>, ahead: Option<usize>) {
+        for bound in group.standing.iter().flat_map(|standing| &standing.bounds) {
+            if let Some(demand) = self.keys.get_mut(&bound.key) {
+                demand.before = demand.before.max(ahead.unwrap_or(0) as u64);
+            }
         }
     }
 
@@ -100,19 +106,21 @@ impl Load {
             latest = latest.max(waits + through(*count as f64, running as f64, slots as f64, takes));
         }
         for demand in self.keys.values() {
-            latest = latest.max(waits + demand.seconds());
+            latest = latest.max(waits + demand.seconds(now));
         }
         (latest < FURTHEST).then(|| now + Duration::from_secs_f64(latest.max(0.0)))
     }
 }
 
 impl Demand {
-    fn seconds(&self) -> f64 {
-        let starts = self.starts as f64;
+    fn seconds(&self, now: Timestamp) -> f64 {
+        // Others take turns with its own, as far as there are others.
+        let others = self.bound.waiting.saturating_sub(self.own);
+        let starts = (self.own + others.min(self.own.saturating_sub(1)).max(self.before.min(others))) as f64;
         let by_rate = self.bound.per_second.map_or(0.0, |rate| (starts - 1.0).max(0.0) * MARGIN / rate + self.takes);
         let by_slots =
             self.bound.slots.map_or(0.0, |slots| through(starts, f64::from(slots), f64::from(slots), self.takes));
-        by_rate.max(by_slots)
+        by_rate.max(by_slots) + self.opens.map_or(0.0, |opens| opens.since(now).as_secs_f64())
     }
 }
 
