@@ -33,7 +33,13 @@ async fn read_frames(mut body: Body, max: impl Fn(&[u8]) -> usize) -> Result<Byt
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| INVALID_REQUEST.because("the body broke off"))?;
         let Ok(part) = frame.into_data() else { continue };
-        let beginning = if !first.is_empty() { &first } else if !more.is_empty() { &more[..] } else { &part[..] };
+        let beginning = if !first.is_empty() {
+            &first
+        } else if !more.is_empty() {
+            &more[..]
+        } else {
+            &part[..]
+        };
         let max = max(beginning);
         if announced.max(first.len() + more.len() + part.len()) > max {
             return Err(too_large(max));

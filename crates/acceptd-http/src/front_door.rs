@@ -139,13 +139,7 @@ fn read_structured(body: &Bytes) -> Result<Draft, Problem> {
     draft.map_err(|error| INVALID_EVENT.because(error.message()))
 }
 
-async fn accept(
-    call: &Call,
-    headers: &AcceptHeaders<'_>,
-    body: Bytes,
-    mut drafts: Vec<Draft>,
-    shape: Shape,
-) -> Answer {
+async fn accept(call: &Call, headers: &AcceptHeaders<'_>, body: Bytes, mut drafts: Vec<Draft>, shape: Shape) -> Answer {
     let engine = &call.app.engine;
     if let Some(trace) = headers.trace() {
         drafts.iter_mut().for_each(|draft| keep_trace(draft, trace));

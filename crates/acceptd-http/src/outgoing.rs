@@ -1,6 +1,8 @@
 //! The headers of a request that delivers an event: the event in CloudEvents binary mode, which attempt of which
 //! delivery this is, the trace it belongs to, and the signature.
 
+use std::time::Duration;
+
 use acceptd::consumer::Context;
 use acceptd::{DeliveryId, Error, Result, StoredEvent, Timestamp};
 use http::HeaderValue;
@@ -14,6 +16,7 @@ const DELIVERY: HeaderName = HeaderName::from_static("acceptd-delivery");
 const ATTEMPT: HeaderName = HeaderName::from_static("acceptd-attempt");
 const FENCE: HeaderName = HeaderName::from_static("acceptd-fence");
 const DEADLINE: HeaderName = HeaderName::from_static("acceptd-deadline");
+const TIMEOUT: HeaderName = HeaderName::from_static("acceptd-timeout");
 const OWNER: HeaderName = HeaderName::from_static("acceptd-owner");
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
@@ -22,11 +25,11 @@ const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
-/// Adds what every delivery says: its event, its place, its attempt.
+/// Adds what every delivery says: its event, its place, its attempt, and how much time that has.
 ///
 /// # Errors
 /// `InvalidArgument` for what can't be a header: the media type, or an extension's name, that is none.
-pub(crate) fn delivery_headers(context: &Context, headers: &mut HeaderMap) -> Result<()> {
+pub(crate) fn delivery_headers(context: &Context, left: Duration, headers: &mut HeaderMap) -> Result<()> {
     write_headers(context.event(), headers)?;
     trace_context(context.event(), headers);
     let delivery = context.delivery().to_string();
@@ -36,6 +39,7 @@ pub(crate) fn delivery_headers(context: &Context, headers: &mut HeaderMap) -> Re
     headers.insert(ATTEMPT, HeaderValue::from(context.attempt()));
     headers.insert(FENCE, HeaderValue::from(context.fence()));
     headers.insert(DEADLINE, text(context.deadline().to_string())?);
+    headers.insert(TIMEOUT, text(format!("{:.3}", left.as_secs_f64()))?);
     if let Some(owner) = context.owner() {
         // Any text can be an owner; it is encoded like the attributes of the event.
         headers.insert(OWNER, text(percent::encode(owner).into_owned())?);

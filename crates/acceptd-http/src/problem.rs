@@ -189,8 +189,7 @@ impl Problem {
 
     /// The problem of an error about events that stand so in the request's body.
     pub(crate) fn in_body(error: Error, shape: Shape) -> Self {
-        let places: Vec<_> =
-            error.places().iter().map(|place| (shape.pointer(place), place.message.clone())).collect();
+        let places: Vec<_> = error.places().iter().map(|place| (shape.pointer(place), place.message.clone())).collect();
         places.into_iter().fold(error.into(), |problem: Self, (pointer, detail)| problem.with(pointer, &detail))
     }
 

@@ -19,6 +19,7 @@ mod config;
 mod consumers;
 mod dead_letters;
 mod dev;
+mod limits;
 mod notifications;
 pub(crate) mod operations;
 pub(crate) mod output;
@@ -79,13 +80,13 @@ enum Command {
 /// What asks a server over its API.
 #[derive(Debug, Subcommand)]
 enum ClientCommand {
-    /// Send an event
+    /// Send an event, or a batch of them
     Send(send::Send),
     /// Follow an operation until it ends
     Watch(watch::Watch),
     /// Say what an operation or a delivery waits for
     Why(why::Why),
-    /// List, show, cancel and retry operations
+    /// List, show, cancel and retry operations, and the items of batches
     Operations(operations::Operations),
     /// List, retry and discard deliveries that gave up
     DeadLetters(dead_letters::DeadLetters),
@@ -93,6 +94,8 @@ enum ClientCommand {
     Notifications(notifications::Notifications),
     /// List, pause and resume consumers
     Consumers(consumers::Consumers),
+    /// List, show, pause, resume and change limits
+    Limits(limits::Limits),
 }
 
 /// What a server takes.
@@ -186,5 +189,6 @@ async fn run_client(command: ClientCommand, client: &Client, console: &Console) 
         ClientCommand::DeadLetters(dead_letters) => dead_letters.run(client, console).await,
         ClientCommand::Notifications(notifications) => notifications.run(client, console).await,
         ClientCommand::Consumers(consumers) => consumers.run(client, console).await,
+        ClientCommand::Limits(limits) => limits.run(client, console).await,
     }
 }

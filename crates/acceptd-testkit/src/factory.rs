@@ -4,14 +4,14 @@
 
 use std::time::Duration;
 
-use acceptd::limit::Policy;
+use acceptd::limit::{LimitUse, Policy};
 use acceptd::store::{
-    Accept, Accepted, Claim, Claimed, Claims, DeadLetters, IdempotencyKey, Page, Register, Registered, Serving, Settle,
-    Settled, Stopped, Verdict, Wanted,
+    Accept, Accepted, Claim, Claimed, Claims, DeadLetters, IdempotencyKey, KeyRef, Page, Pausable, Register,
+    Registered, Serving, Settle, Settled, Stopped, Verdict, Wanted,
 };
 use acceptd::{
-    Closure, Data, DeliveryId, Draft, ErrorKind, Failure, Gate, NewEvent, NodeId, Notice, OperationId, ProgressReport,
-    Result, Route, Status, Store, Timestamp, Weight,
+    Closure, Data, DeliveryId, Draft, ErrorKind, Failure, Gate, Limit, NewEvent, NodeId, Notice, OperationId,
+    ProgressReport, Result, Route, Status, Store, Timestamp, Weight,
 };
 
 /// When every test begins.
@@ -26,6 +26,11 @@ pub const ALL: Page = Page { before: None, size: 1_000 };
 /// So many seconds after [`START`].
 pub fn at(seconds: u64) -> Timestamp {
     START + Duration::from_secs(seconds)
+}
+
+/// So many milliseconds after [`START`].
+pub fn at_ms(millis: u64) -> Timestamp {
+    START + Duration::from_millis(millis)
 }
 
 /// The node of this number.
@@ -75,6 +80,26 @@ impl Accepting {
     /// Delivers the last event to a consumer.
     pub fn route(mut self, consumer: &str, weight: Weight) -> Self {
         self.last().routes.push(Route { weight, ..Route::to(consumer) });
+        self
+    }
+
+    /// Delivers the last event to a consumer at the place that its policy finds, once owner and data are said.
+    pub fn taken_by(mut self, serving: &Serving) -> Self {
+        let owner = self.0.owner.clone();
+        let route = serving.route(&self.last().draft, owner.as_deref()).unwrap();
+        self.last().routes.push(route);
+        self
+    }
+
+    /// Gives the last event its data.
+    pub fn data(mut self, text: &str) -> Self {
+        self.last().draft.data = Some(json(text));
+        self
+    }
+
+    /// Gives the last event its subject.
+    pub fn subject(mut self, subject: &str) -> Self {
+        self.last().draft.subject = Some(subject.to_owned());
         self
     }
 
@@ -176,6 +201,19 @@ pub fn claim_of(consumer: &str, max: usize, now: Timestamp) -> Claim {
 /// Claims up to 100 deliveries of a consumer for node 1.
 pub async fn claim(store: &dyn Store, consumer: &str, now: Timestamp) -> Claims {
     store.claim(claim_of(consumer, 100, now)).await.unwrap()
+}
+
+/// Claims for several consumers together, up to so many deliveries of each, for node 1.
+pub async fn claim_together(store: &dyn Store, wants: &[(&str, usize)], now: Timestamp) -> Claims {
+    let wanted = wants.iter().map(|(consumer, max)| wanted(consumer, *max)).collect();
+    store.claim(Claim { wanted, node: node(1), now }).await.unwrap()
+}
+
+/// Claims up to so many deliveries of a consumer whose target may go on for so many seconds with what nobody hears of.
+pub async fn claim_remote(store: &dyn Store, consumer: &str, max: usize, seconds: u64, now: Timestamp) -> Vec<Claimed> {
+    let remote_for = Some(Duration::from_secs(seconds));
+    let wanted = vec![Wanted { remote_for, ..wanted(consumer, max) }];
+    store.claim(Claim { wanted, node: node(1), now }).await.unwrap().claimed
 }
 
 /// When the pause of a claim's first paused consumer ends.
@@ -290,6 +328,36 @@ pub fn serving(consumer: &str, on: &str) -> Serving {
     Serving { on, consumer: consumer.to_owned(), weight: Weight::Tracked, policy }
 }
 
+/// Says that limits hold a consumer; each is counted by its own key.
+pub fn held(serving: Serving, limits: &[&Limit]) -> Serving {
+    let mut uses: Vec<_> =
+        limits.iter().map(|limit| LimitUse { limit: limit.name.clone(), key: limit.key.clone() }).collect();
+    uses.sort_by(|one, other| one.limit.cmp(&other.limit));
+    Serving { policy: Policy { limits: uses, ..serving.policy }, ..serving }
+}
+
+/// Says that a consumer's deliveries of a key run strictly one after the other.
+pub fn ordered(serving: Serving) -> Serving {
+    Serving { policy: Policy { ordered: true, ..serving.policy }, ..serving }
+}
+
+/// Registers node 1 with limits and the consumers that they hold, each for events of the type with its own name.
+pub async fn declare(store: &dyn Store, limits: &[&Limit], consumers: &[&Serving], now: Timestamp) -> Registered {
+    let limits = limits.iter().map(|limit| (*limit).clone()).collect();
+    let consumers = consumers.iter().map(|serving| (*serving).clone()).collect();
+    store.register(Register { node: node(1), consumers, limits, lease: LEASE, now }).await.unwrap()
+}
+
+/// A limit's key.
+pub fn key(limit: &str, key: &str) -> KeyRef {
+    KeyRef { limit: limit.into(), key: key.into() }
+}
+
+/// A limit, or one of its keys, to pause or resume.
+pub fn of_limit(limit: &str, key: Option<&str>) -> Pausable {
+    Pausable::Limit { limit: limit.to_owned(), key: key.map(str::to_owned) }
+}
+
 /// An operation's status.
 pub async fn status(store: &dyn Store, operation: OperationId) -> Status {
     store.operation(operation).await.unwrap().status()
@@ -314,4 +382,20 @@ pub async fn told(store: &dyn Store, owner: &str) -> Vec<String> {
     let query = acceptd::store::NotificationQuery { owner: Some(owner.to_owned()), after: Some(0), page: ALL };
     let listing = store.notifications(query).await.unwrap();
     listing.items.into_iter().map(|notification| notification.title).collect()
+}
+
+/// Accepts an event with `{"k": key}` for a consumer, of an owner, due now.
+pub async fn put(store: &dyn Store, serving: &Serving, owner: &str, key: &str, now: Timestamp) -> OperationId {
+    let data = format!("{{\"k\":{key:?}}}");
+    accept("a").owner(owner).data(&data).taken_by(serving).now(now).id_from(store).await
+}
+
+/// Who has the deliveries of a claim: their owners, in its order.
+pub fn owners(claims: &Claims) -> Vec<&str> {
+    claims.claimed.iter().map(|claimed| claimed.owner.as_deref().unwrap_or_default()).collect()
+}
+
+/// The groups of the deliveries of a claim, in its order.
+pub fn groups(claims: &Claims) -> Vec<&str> {
+    claims.claimed.iter().map(|claimed| &claimed.delivery.lane.group[..]).collect()
 }

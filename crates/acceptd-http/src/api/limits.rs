@@ -189,9 +189,8 @@ pub(crate) async fn change(call: Call) -> Answer {
     if rate.is_none() && concurrency.is_none() {
         return Err(INVALID_REQUEST.because("the body names neither rate nor concurrency"));
     }
-    let parse = |text: String| {
-        text.parse::<Rate>().map_err(|error| INVALID_REQUEST.because(error.message()).at("#/rate"))
-    };
+    let parse =
+        |text: String| text.parse::<Rate>().map_err(|error| INVALID_REQUEST.because(error.message()).at("#/rate"));
     let rate = match rate {
         Some(Some(text)) => Some(Some(parse(text)?)),
         lifted => lifted.map(|_| None),

@@ -2,6 +2,7 @@
 
 mod answer;
 mod client;
+mod leaving;
 mod push;
 
 pub use client::PushClient;

@@ -12,15 +12,18 @@ use acceptd::{Clock as _, Error, Fail, Result, SystemClock};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap};
 use http::{HeaderValue, Method};
-use reqwest::{Client, Request, Url};
+use reqwest::{Body, Client, Request, Url};
 
 use crate::outgoing::{delivery_headers, signature_headers};
 use crate::signature::Secret;
 use crate::target::answer::{self, Terms};
 use crate::target::client::PushClient;
+use crate::target::leaving::Leaving;
 
 /// How many headers a request has at most, apart from extensions.
 const HEADERS: usize = 28;
+/// What a request may take on its way: so much less than what is left of its attempt a target is promised.
+const ON_THE_WAY: Duration = Duration::from_millis(100);
 /// How long a target that answered 202 may be silent, when nobody says otherwise.
 const LEASE: Duration = Duration::from_secs(30);
 
@@ -63,7 +66,9 @@ impl Push {
     fn request(&self, context: &Context) -> Result<Request> {
         let body = context.event().draft.data.as_ref().map_or_else(Bytes::new, |data| data.bytes.clone());
         let mut headers = HeaderMap::with_capacity(HEADERS);
-        delivery_headers(context, &mut headers)?;
+        let left = context.left();
+        let promised = left - (left / 10).min(ON_THE_WAY);
+        delivery_headers(context, promised, &mut headers)?;
         if let Some(secret) = &self.secret {
             signature_headers(secret, context.delivery(), &body, SystemClock.now(), &mut headers)?;
         }
@@ -76,7 +81,7 @@ impl Push {
         }
         let mut request = Request::new(Method::POST, self.url.clone());
         *request.headers_mut() = headers;
-        *request.body_mut() = Some(body.into());
+        *request.body_mut() = Some(Body::wrap(Leaving::new(body, context.clone(), promised)));
         Ok(request)
     }
 

@@ -77,7 +77,8 @@ async fn a_batch_is_all_or_nothing() {
     assert_eq!(reply.json()["errors"], json!([{"pointer": "#/1", "detail": "the event has no id"}]));
     let reply = api.post("/v1/events", &[BATCH], format!("[{bad},{},7]", event("1"))).await;
     reply.is_problem(400, "invalid-event");
-    let pointers: Vec<_> = reply.json()["errors"].as_array().unwrap().iter().map(|one| one["pointer"].clone()).collect();
+    let pointers: Vec<_> =
+        reply.json()["errors"].as_array().unwrap().iter().map(|one| one["pointer"].clone()).collect();
     assert_eq!(pointers, ["#/0", "#/2"], "each with its place");
     let unknown = event("2").replace("lonely.event", "nobody.knows");
     let reply = api.post("/v1/events", &[BATCH], format!("[{},{unknown}]", event("1"))).await;

@@ -21,13 +21,16 @@ async fn a_limit_says_where_it_stands() {
     let waiting = &waiting["waitingOn"][0];
     let said = format!("waits for lock cloud-api of eu, held by operation {first} (limited): next in line");
     assert_eq!(waiting["message"], said);
-    assert_eq!((&waiting["name"], &waiting["key"], &waiting["position"]), (&json!("cloud-api"), &json!("eu"), &json!(0)));
+    assert_eq!(
+        (&waiting["name"], &waiting["key"], &waiting["position"]),
+        (&json!("cloud-api"), &json!("eu"), &json!(0))
+    );
     assert_eq!((&waiting["holder"]["operation"], &waiting["holder"]["consumer"]), (&json!(first), &json!("limited")));
 
     let seen = limit(&api, "cloud-api").await;
     assert_eq!((&seen["concurrency"], &seen["rate"], &seen["lock"]), (&json!(1), &json!(null), &json!(true)));
     assert_eq!((&seen["inUse"], &seen["waiting"], &seen["consumers"]), (&json!(2), &json!(1), &json!(["limited"])));
-    assert_eq!(seen["message"], "lock cloud-api allows 1 at a time: 2 in use, 1 waiting");
+    assert_eq!(seen["message"], "lock cloud-api (1 at a time): 2 in use, 1 waiting");
     let keys: Vec<_> = seen["keys"].as_array().unwrap().iter().map(|key| key["key"].clone()).collect();
     assert_eq!(keys, ["eu", "us"]);
     assert_eq!(seen["keys"][0]["holders"][0]["operation"], json!(first));

@@ -2,7 +2,6 @@
 
 use clap::{Args, Subcommand};
 use reqwest::Method;
-use reqwest::header::CONTENT_TYPE;
 use serde_json::{Value, json};
 
 use crate::cli::client::Client;
@@ -51,24 +50,13 @@ impl Consumers {
                 console.list("consumers", &consumers, &COLUMNS)?;
             }
             Some(What::Pause { name, reason }) => {
-                let request = client.request(Method::POST, client.url(&["v1", "consumers", name, "pause"]));
-                let request = match reason {
-                    Some(reason) => {
-                        let body = json!({ "reason": reason }).to_string();
-                        request.header(CONTENT_TYPE, "application/json").body(body)
-                    }
-                    None => request,
-                };
-                // Whoever asks what its deliveries wait for is told who paused it.
-                let by = ["USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
-                let by = by.filter(|by| !by.is_empty() && by.bytes().all(|byte| byte.is_ascii_graphic()));
-                let request = by.into_iter().fold(request, |request, by| request.header("acceptd-owner", by));
-                let consumer = client.send(request).await?.document;
+                let body = reason.as_ref().map_or(Value::Null, |reason| json!({ "reason": reason }));
+                let consumer = client.act(Method::POST, &["v1", "consumers", name, "pause"], &body).await?;
                 console.document(&consumer, || format!("{name} is paused"))?;
                 console.say(format_args!("go on with: acceptd consumers resume {name}"));
             }
             Some(What::Resume { name }) => {
-                let consumer = client.post(&["v1", "consumers", name, "resume"]).await?;
+                let consumer = client.act(Method::POST, &["v1", "consumers", name, "resume"], &Value::Null).await?;
                 console.document(&consumer, || format!("{name} goes on"))?;
             }
         }

@@ -1,11 +1,14 @@
-//! `acceptd operations`: list, show, cancel, retry. Here is also how an operation is put into words.
+//! `acceptd operations`: list, show, items, cancel, retry. Here is also how an operation is put into words.
 
+use acceptd::{Clock as _, SystemClock, Timestamp};
 use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use crate::cli::client::Client;
-use crate::cli::output::{Column, Console, age, field, plain};
+use crate::cli::output::{Column, Console, age, field, plain, span};
 use crate::exit::{Exit, Result};
+
+mod items;
 
 /// Which operations, and what to do with them.
 #[derive(Debug, Args)]
@@ -34,6 +37,8 @@ pub(crate) struct Operations {
 
 #[derive(Debug, Subcommand)]
 enum What {
+    /// List what became of each item of a batch, in the order of the request
+    Items(items::Items),
     /// Cancel everything of an operation that has not ended
     Cancel {
         /// The operation
@@ -59,6 +64,7 @@ impl Operations {
     pub(crate) async fn run(&self, client: &Client, console: &Console) -> Result {
         if let Some(what) = &self.what {
             let (verb, id) = match what {
+                What::Items(items) => return items.run(client, console).await,
                 What::Cancel { id } => ("cancel", id),
                 What::Retry { id } => ("retry", id),
             };
@@ -78,7 +84,8 @@ impl Operations {
     }
 }
 
-fn progress(monitor: &Value) -> String {
+/// How much of it is done, and how much failed.
+pub(crate) fn progress(monitor: &Value) -> String {
     let count = |path| monitor.pointer(path).and_then(Value::as_u64).unwrap_or(0);
     let (done, failed, total) = (count("/progress/done"), count("/progress/failed"), count("/progress/total"));
     if failed > 0 { format!("{done}/{total}, {failed} failed") } else { format!("{done}/{total}") }
@@ -102,6 +109,22 @@ pub(crate) fn sentence(monitor: &Value) -> String {
     plain(&text)
 }
 
+/// How much longer it takes, as far as that can be told: `about 1m40s left`.
+pub(crate) fn forecast(monitor: &Value) -> Option<String> {
+    forecast_at(monitor, SystemClock.now())
+}
+
+fn forecast_at(monitor: &Value, now: Timestamp) -> Option<String> {
+    let end: Timestamp = field(monitor, "/estimatedEndTime").parse().ok()?;
+    let left = end.since(now);
+    (monitor["done"] != true && !left.is_zero()).then(|| format!("about {} left", span(left)))
+}
+
+/// Sentences about an operation with how much longer it takes.
+pub(crate) fn with_forecast(sentence: String, monitor: &Value) -> String {
+    forecast(monitor).into_iter().fold(sentence, |sentence, left| format!("{sentence}, {left}"))
+}
+
 /// The exit code for how an operation stands.
 pub(crate) fn ending(monitor: &Value) -> Exit {
     match monitor["status"].as_str() {
@@ -121,6 +144,7 @@ fn describe(monitor: &Value) -> String {
         ("ended", age(monitor, "/endTime")),
         ("progress", format!("{} ({}%)", progress(monitor), field(monitor, "/progress/percent"))),
         ("message", field(monitor, "/progress/message")),
+        ("estimate", forecast(monitor).unwrap_or_default()),
         ("result", field(monitor, "/result")),
         ("error", field(monitor, "/error/message")),
     ];
@@ -137,5 +161,30 @@ pub(crate) fn waiting(wait: &Value) -> String {
     match wait["count"].as_u64() {
         Some(count) if count > 1 => format!("{message} ({count} deliveries)"),
         _ => message,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn what_is_left_is_told_as_long_as_something_is() {
+        let now = Timestamp::from_millis(1_763_866_800_000);
+        let monitor =
+            |end: Option<&str>, done: bool| json!({ "done": done, "estimatedEndTime": end, "status": "running" });
+        let left = |end, done| forecast_at(&monitor(end, done), now);
+        assert_eq!(left(Some("2025-11-23T03:01:40.900Z"), false).as_deref(), Some("about 1m40s left"));
+        assert_eq!(left(Some("2025-11-23T03:01:40.900Z"), true), None);
+        assert_eq!(left(Some("2025-11-23T02:59:59.000Z"), false), None);
+        assert_eq!(left(None, false), None);
+    }
+
+    #[test]
+    fn a_wait_says_how_many_wait() {
+        assert_eq!(waiting(&json!({ "message": "waits", "count": 1 })), "waits");
+        assert_eq!(waiting(&json!({ "message": "waits", "count": 30 })), "waits (30 deliveries)");
     }
 }

@@ -81,7 +81,8 @@ impl Console {
     }
 }
 
-fn table(items: &[Value], columns: &[Column]) -> String {
+/// Items as the lines of a table.
+pub(crate) fn table(items: &[Value], columns: &[Column]) -> String {
     let mut table = Table::new();
     table.load_style(NOTHING).set_header(columns.iter().map(|(heading, _)| *heading));
     for item in items {
@@ -96,6 +97,22 @@ fn table(items: &[Value], columns: &[Column]) -> String {
 /// Text on one line and without control characters: what others wrote can't move a terminal's cursor.
 pub(crate) fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// Text as one argument of a shell's command line, for commands that are suggested.
+pub(crate) fn argument(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:@".contains(c);
+    let text = plain(text);
+    let is_bare = !text.is_empty() && text.chars().all(is_plain);
+    if is_bare { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+/// Text of at most so many characters; the last one of those says that there was more.
+pub(crate) fn cut(text: String, max: usize) -> String {
+    match text.char_indices().nth(max) {
+        None => text,
+        Some(_) => text.chars().take(max - 1).chain(['…']).collect(),
+    }
 }
 
 /// An error, on standard error.
@@ -124,4 +141,24 @@ pub(crate) fn age(value: &Value, path: &str) -> String {
 pub(crate) fn span(duration: Duration) -> String {
     let whole = Duration::from_secs(duration.as_secs());
     acceptd::duration::format_duration(if whole.is_zero() { duration } else { whole })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_quoted_where_a_shell_needs_it() {
+        assert_eq!(argument("cloud-api"), "cloud-api");
+        assert_eq!(argument("eu west"), "'eu west'");
+        assert_eq!(argument("it's"), r"'it'\''s'");
+        assert_eq!(argument(""), "''");
+        assert_eq!(argument("a\nb"), "'a b'");
+    }
+
+    #[test]
+    fn long_text_is_cut() {
+        assert_eq!(cut("12345".to_owned(), 5), "12345");
+        assert_eq!(cut("äöüßé!".to_owned(), 5), "äöüß…");
+    }
 }

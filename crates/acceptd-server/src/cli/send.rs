@@ -1,4 +1,4 @@
-//! `acceptd send`: an event, and perhaps its end.
+//! `acceptd send`: an event or a batch of them, and perhaps the end.
 
 use std::io::Read as _;
 use std::time::{Duration, Instant};
@@ -9,9 +9,11 @@ use reqwest::header::{CONTENT_TYPE, HeaderName};
 use serde_json::Value;
 
 use crate::cli::client::Client;
-use crate::cli::operations::{ending, sentence};
+use crate::cli::operations::{ending, sentence, with_forecast};
 use crate::cli::output::{Console, Format, field};
 use crate::exit::{Exit, Failure, Result};
+
+mod batch;
 
 /// The longest that is waited in one request.
 const WAIT_MAX: Duration = Duration::from_secs(20);
@@ -23,6 +25,9 @@ pub(crate) struct Send {
     event: String,
     /// Its data: JSON, @FILE, or - for standard input
     data: Option<String>,
+    /// One event for each item of FILE, or - for standard input: a JSON array or JSON lines; one operation for all
+    #[arg(long, conflicts_with = "data", value_name = "FILE")]
+    items: Option<String>,
     /// Who is told how it ends
     #[arg(long)]
     owner: Option<String>,
@@ -48,8 +53,9 @@ fn duration(text: &str) -> acceptd::Result<String> {
 impl Send {
     pub(crate) async fn run(&self, client: &Client, console: &Console) -> Result {
         let mut request = client.request(Method::POST, client.url(&["v1", "events", &self.event]));
-        if let Some(data) = &self.data {
-            request = request.header(CONTENT_TYPE, "application/json").body(read(data)?);
+        let (body, what) = self.body()?;
+        if let Some(body) = body {
+            request = request.header(CONTENT_TYPE, "application/json").body(body);
         }
         for (name, value) in self.headers() {
             request = request.header(name, value);
@@ -65,7 +71,19 @@ impl Send {
         if let Some(wait) = self.wait {
             monitor = self.wait_on(client, monitor, started + wait).await?;
         }
-        self.tell(console, &monitor, replayed)
+        self.tell(console, &monitor, &what, replayed)
+    }
+
+    /// The body of the request, and what it is.
+    fn body(&self) -> Result<(Option<Vec<u8>>, String)> {
+        if let Some(file) = &self.items {
+            let text = if file == "-" { read_input() } else { read_file(file) }?;
+            let from = if file == "-" { "standard input" } else { file };
+            let wrong = |what| Failure::new(Exit::Usage, format!("can't read items from {from}: {what}"));
+            let (body, count) = batch::body(&text).map_err(wrong)?;
+            return Ok((Some(body), format!("{count} of {}", self.event)));
+        }
+        Ok((self.data.as_deref().map(read).transpose()?, self.event.clone()))
     }
 
     fn headers(&self) -> impl Iterator<Item = (HeaderName, String)> {
@@ -95,7 +113,7 @@ impl Send {
         Ok(monitor)
     }
 
-    fn tell(&self, console: &Console, monitor: &Value, replayed: bool) -> Result {
+    fn tell(&self, console: &Console, monitor: &Value, what: &str, replayed: bool) -> Result {
         let id = field(monitor, "/id");
         console.document(monitor, || id.clone())?;
         if replayed {
@@ -103,12 +121,13 @@ impl Send {
         }
         if self.wait.is_none() {
             if console.format == Format::Table {
-                console.say(format_args!("accepted {}; follow it: acceptd watch {id}", self.event));
+                console.say(format_args!("accepted {what}; follow it: acceptd watch {id}"));
             }
             return Ok(Exit::Ok);
         }
         if monitor["done"] != true {
-            return Err(Failure::new(Exit::StillPending, format!("the wait is over: {}", sentence(monitor))));
+            let stands = with_forecast(sentence(monitor), monitor);
+            return Err(Failure::new(Exit::StillPending, format!("the wait is over: {stands}")));
         }
         console.say(sentence(monitor));
         Ok(ending(monitor))
@@ -121,14 +140,25 @@ fn seconds(duration: Duration) -> u64 {
 }
 
 fn read(data: &str) -> Result<Vec<u8>> {
-    let wrong = |what: &str, error: std::io::Error| Failure::new(Exit::Usage, format!("can't read {what}: {error}"));
     if data == "-" {
-        let mut bytes = Vec::new();
-        std::io::stdin().lock().read_to_end(&mut bytes).map_err(|error| wrong("standard input", error))?;
-        return Ok(bytes);
+        return read_input();
     }
     match data.strip_prefix('@') {
-        Some(file) => std::fs::read(file).map_err(|error| wrong(file, error)),
+        Some(file) => read_file(file),
         None => Ok(data.as_bytes().to_vec()),
     }
+}
+
+fn read_input() -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::io::stdin().lock().read_to_end(&mut bytes).map_err(|error| unreadable("standard input", &error))?;
+    Ok(bytes)
+}
+
+fn read_file(file: &str) -> Result<Vec<u8>> {
+    std::fs::read(file).map_err(|error| unreadable(file, &error))
+}
+
+fn unreadable(what: &str, error: &std::io::Error) -> Failure {
+    Failure::new(Exit::Usage, format!("can't read {what}: {error}"))
 }

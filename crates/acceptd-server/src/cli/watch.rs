@@ -1,6 +1,6 @@
 //! `acceptd watch`: an operation until it ends, as a live tree on a terminal and as lines elsewhere.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use acceptd::{Clock as _, SystemClock};
@@ -10,14 +10,17 @@ use serde_json::Value;
 
 use crate::cli::chain::Chain;
 use crate::cli::client::Client;
-use crate::cli::operations::{ending, sentence, waiting};
-use crate::cli::output::{Console, Format, plain};
+use crate::cli::operations::{ending, forecast, progress, sentence, waiting, with_forecast};
+use crate::cli::output::{Console, Format, field, plain};
 use crate::cli::paint::Paint;
 use crate::cli::stream::Stream;
 use crate::exit::{Exit, Failure, Result};
 
 /// How often what is shown is brought up to date.
 const TICK: Duration = Duration::from_millis(200);
+
+/// How often a wait is asked about again: others start before it although nothing of the operation changes.
+const WAITS_EVERY: Duration = Duration::from_secs(2);
 
 /// How long a server may be away, for example while it is deployed.
 const AWAY_MAX: Duration = Duration::from_secs(60);
@@ -48,6 +51,7 @@ struct Watching<'a> {
     console: &'a Console,
     id: &'a str,
     monitor: Value,
+    read_at: Instant,
     chain: Chain,
     /// Whether the chain is older than the monitor.
     is_stale: bool,
@@ -74,9 +78,10 @@ impl<'a> Watching<'a> {
             Format::Json => View::Silent,
             Format::Table if console.quiet => View::Silent,
             Format::Table if console.is_live() => View::Live(live_bar()),
-            Format::Table => View::Lines(Lines { started: Instant::now(), said: HashMap::new() }),
+            Format::Table => View::Lines(Lines::start()),
         };
-        Ok(Self { client, console, id, monitor, chain: Chain::default(), is_stale: true, view })
+        let (chain, read_at) = (Chain::default(), Instant::now());
+        Ok(Self { client, console, id, monitor, read_at, chain, is_stale: true, view })
     }
 
     /// Follows the stream, over restarts of the server, until the end.
@@ -125,6 +130,7 @@ impl<'a> Watching<'a> {
                     Some(message) if message.name == "end" => return Ok(true),
                     Some(message) if message.name == "operation" => {
                         self.monitor = message.data;
+                        self.read_at = Instant::now();
                         self.is_stale = true;
                         if matches!(self.view, View::Documents) {
                             self.console.line(&self.monitor.to_string())?;
@@ -141,6 +147,7 @@ impl<'a> Watching<'a> {
         if matches!(self.view, View::Documents | View::Silent) {
             return Ok(());
         }
+        self.ask_again().await;
         let is_small = self.monitor["progress"]["total"].as_u64().unwrap_or(0) <= CHAIN_MAX;
         if self.is_stale
             && is_small
@@ -155,6 +162,17 @@ impl<'a> Watching<'a> {
             View::Documents | View::Silent => {}
         }
         Ok(())
+    }
+
+    /// Brings what it waits for up to date.
+    async fn ask_again(&mut self) {
+        let waits = self.monitor["waitingOn"].as_array().is_some_and(|waits| !waits.is_empty());
+        if waits && self.read_at.elapsed() >= WAITS_EVERY {
+            self.read_at = Instant::now();
+            if let Ok(monitor) = self.client.get(&["v1", "operations", self.id]).await {
+                self.monitor = monitor;
+            }
+        }
     }
 
     async fn finish(mut self) -> Result {
@@ -189,7 +207,7 @@ impl<'a> Watching<'a> {
 
 fn live_bar() -> ProgressBar {
     let paint = Paint::of(true);
-    let template = "{prefix} {bar:24} {pos}/{len} {elapsed}\n{msg}";
+    let template = "{prefix} {bar:24} {elapsed} {msg}";
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     let bar = ProgressBar::with_draw_target(Some(1), ProgressDrawTarget::stderr());
     bar.set_style(style.progress_chars(paint.bar()));
@@ -201,7 +219,8 @@ fn draw(bar: &ProgressBar, monitor: &Value, chain: &Chain) {
     bar.set_length(count("total").max(1));
     bar.set_position(count("done") + count("failed"));
     bar.set_prefix(plain(monitor["type"].as_str().unwrap_or_default()));
-    let mut lines = chain.lines(SystemClock.now(), Paint::of(true));
+    let mut lines = vec![with_forecast(progress(monitor), monitor)];
+    lines.extend(chain.lines(SystemClock.now(), Paint::of(true)));
     let waits = monitor["waitingOn"].as_array().into_iter().flatten();
     lines.extend(waits.map(|wait| plain(&waiting(wait))));
     if lines.len() > LINES_MAX {
@@ -213,13 +232,18 @@ fn draw(bar: &ProgressBar, monitor: &Value, chain: &Chain) {
     bar.tick();
 }
 
-/// A line for each delivery whose state changed.
+/// A line for each delivery whose state changed, and for each new thing that it waits for.
 struct Lines {
     started: Instant,
     said: HashMap<String, (String, u32)>,
+    waits: HashSet<Vec<String>>,
 }
 
 impl Lines {
+    fn start() -> Self {
+        Self { started: Instant::now(), said: HashMap::new(), waits: HashSet::new() }
+    }
+
     fn say(&mut self, monitor: &Value, chain: &Chain, console: &Console) -> Result<(), Failure> {
         let seconds = self.started.elapsed().as_secs_f64();
         for (event, delivery) in chain.deliveries() {
@@ -234,9 +258,50 @@ impl Lines {
         // What can't be told delivery by delivery is told as a whole.
         let whole = (sentence(monitor), 0);
         if chain.events.is_empty() && self.said.get("") != Some(&whole) {
-            console.line(&format!("{seconds:>6.1}s  {}", whole.0))?;
+            console.line(&format!("{seconds:>6.1}s  {}", with_forecast(whole.0.clone(), monitor)))?;
             self.said.insert(String::new(), whole);
         }
+        for wait in self.new_waits(monitor) {
+            let left = forecast(monitor).map(|left| format!("; {left} in all")).unwrap_or_default();
+            console.line(&format!("{seconds:>6.1}s  {}{left}", plain(&waiting(wait))))?;
+        }
         Ok(())
+    }
+
+    /// What it waits for and was not told yet. That a delivery is not due or waits for a slot of its consumer is told
+    /// delivery by delivery. How many are ahead, and who has the slots of a limit, changes too often to be told again.
+    fn new_waits<'a>(&mut self, monitor: &'a Value) -> Vec<&'a Value> {
+        let waits = monitor["waitingOn"].as_array().into_iter().flatten();
+        let waits = waits.filter(|wait| wait["gate"] != "due-time" && wait["gate"] != "capacity");
+        let what = |wait: &Value| {
+            let holder = if wait["gate"] == "lock" { field(wait, "/holder/operation") } else { String::new() };
+            let named = ["/consumer", "/gate", "/name", "/key"].map(|path| field(wait, path));
+            named.into_iter().chain([holder]).collect()
+        };
+        waits.filter(|wait| self.waits.insert(what(wait))).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_wait_is_told_once_and_again_when_another_holds_it() {
+        let wait = |gate: &str, holder: &str, position: u32| {
+            json!({ "consumer": "a", "gate": gate, "name": "b", "key": "7", "position": position,
+                    "holder": { "operation": holder }, "message": format!("{position} ahead") })
+        };
+        let (lock, limit) = (|holder, at| wait("lock", holder, at), |holder, at| wait("limit", holder, at));
+        let due = json!({ "consumer": "a", "gate": "due-time", "name": "a" });
+        let mut lines = Lines::start();
+        let mut told = |waits: Value| lines.new_waits(&json!({ "waitingOn": waits })).len();
+        assert_eq!(told(json!([lock("x", 2), due])), 1);
+        assert_eq!(told(json!([lock("x", 1)])), 0, "only the position has changed");
+        assert_eq!(told(json!([lock("y", 0)])), 1);
+        assert_eq!(told(json!([limit("x", 2)])), 1);
+        assert_eq!(told(json!([limit("y", 1)])), 0, "the slots of a limit go from one to the next");
     }
 }

@@ -5,5 +5,6 @@
 mod client;
 mod configuration;
 mod demo;
+mod limits;
 mod process;
 mod serving;

@@ -158,6 +158,11 @@ impl Server {
         end(acceptd(&self.folder).env("ACCEPTD_URL", &self.url).args(arguments))
     }
 
+    /// Runs a client of it in somebody's name.
+    pub(crate) fn client_as(&self, user: &str, arguments: &[&str]) -> Ended {
+        end(acceptd(&self.folder).env("ACCEPTD_URL", &self.url).env("USER", user).args(arguments))
+    }
+
     /// Runs a client of it with something on its standard input.
     pub(crate) fn client_with_input(&self, arguments: &[&str], input: &str) -> Ended {
         let mut command = acceptd(&self.folder);

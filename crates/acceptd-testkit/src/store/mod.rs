@@ -7,11 +7,16 @@ pub mod accept;
 pub mod claim;
 pub mod control;
 pub mod end;
+pub mod limits;
 pub mod notify;
 pub mod prune;
 pub mod query;
 pub mod reopen;
+pub mod reopen_limits;
 pub mod settle;
+pub mod slots;
+pub mod standing;
+pub mod turns;
 
 /// Makes one test of each case that needs just a store. `$run` is a function in the same module that takes a case.
 #[macro_export]
@@ -90,6 +95,8 @@ macro_rules! store_suite {
             untracked_deliveries_do_not_decide
             untracked_deliveries_decide_when_alone
             dead_beats_canceled_beats_done
+            an_end_is_announced_once_to_who_takes_it
+            every_end_is_announced
         }
         $crate::case_tests! { $run control
             a_pause_holds_until_it_is_resumed
@@ -135,6 +142,7 @@ macro_rules! store_suite {
             at_most_so_many_go_at_once
             keys_and_closures_in_use_stay
             a_pause_stays
+            limits_stay_what_they_are
         }
         $crate::case_tests! { $run query
             operations_are_listed_newest_first
@@ -151,6 +159,77 @@ macro_rules! store_suite {
             health_counts_what_waits_or_runs
             the_unknown_is_not_found
         }
+        $crate::case_tests! { $run limits
+            starts_keep_the_rate_and_its_burst
+            a_rest_saves_up_one_burst
+            no_more_run_than_there_are_slots
+            keys_are_counted_apart
+            what_has_no_owner_shares_one_key
+            a_saturated_key_never_delays_another
+            limits_are_taken_all_or_none
+            consumers_share_a_limit
+            a_paused_consumer_holds_up_no_other
+            what_is_due_later_holds_nothing_before
+            a_paused_limit_holds_everything
+            a_paused_key_holds_only_its_own
+            resuming_a_limit_resumes_its_keys
+            an_unknown_limit_is_not_found
+            throttling_pauses_the_key_for_everyone
+            throttling_can_name_the_limit
+            throttling_is_about_the_key_of_a_permit
+            done_can_pause_the_limits
+            a_throttled_rate_begins_with_nothing_saved_up
+            a_throttled_rate_can_be_resumed
+            without_a_rate_a_throttled_limit_starts_with_one
+            a_limit_finds_its_rate
+            a_limit_is_changed_and_changed_back
+            a_rate_is_changed_at_once
+            a_set_clock_changes_nothing
+            deliveries_stand_under_the_keys_of_today
+            an_attempt_says_which_limit_held_it
+        }
+        $crate::case_tests! { $run slots
+            a_rescued_attempt_holds_its_slot_until_its_deadline
+            a_canceled_attempt_holds_its_slot_until_its_deadline
+            an_unfinished_attempt_holds_its_slot_until_its_deadline
+            the_last_unfinished_attempt_holds_its_slot
+            a_lease_says_how_long_the_slot_is_held
+            a_clean_end_holds_nothing
+            a_local_target_holds_nothing_once_its_attempt_is_over
+            without_a_limit_there_is_no_deadline
+            a_set_clock_moves_held_slots
+            a_permit_holds_its_key_until_it_is_given_back
+            permits_and_deliveries_share_their_slots
+            permits_keep_the_rate
+            permits_end_with_their_attempt
+            permits_end_with_a_rescue_or_a_cancel
+            an_old_fence_gets_no_permit
+        }
+        $crate::case_tests! { $run turns
+            one_owner_does_not_wait_for_ten_thousand_of_another
+            owners_share_one_claim
+            weights_are_turns_in_a_row
+            turns_can_be_by_something_else
+            within_an_owner_priority_goes_first_then_age
+            groups_take_turns
+            ordered_deliveries_run_in_the_order_of_accepting
+            a_retrying_head_holds_its_key
+            a_head_that_is_due_later_holds_its_key
+            a_dead_head_lets_the_next_go_on
+            a_canceled_head_lets_the_next_go_on
+            a_head_stays_head_until_it_ends
+        }
+        $crate::case_tests! { $run standing
+            items_come_in_the_order_of_the_request
+            items_are_root_events
+            groups_count_what_waits_and_runs
+            what_holds_a_group_is_told
+            a_rate_says_when_the_next_start_is
+            limits_are_listed_with_what_they_hold
+            the_busiest_keys_are_listed
+            places_count_turns
+            the_unknown_has_no_items
+        }
     };
 }
 
@@ -166,6 +245,17 @@ macro_rules! reopen_suite {
             replays_are_known_again
             pauses_hold_again
             ids_go_on_ascending
+        }
+        $crate::case_tests! { $run reopen_limits
+            running_attempts_hold_their_slots_again
+            slots_that_linger_are_held_again
+            permits_are_held_again
+            rates_go_on_where_they_were
+            pauses_of_limits_hold_again
+            a_ramp_goes_on_where_it_was
+            changes_of_limits_survive
+            lanes_are_what_they_were
+            a_set_clock_stays_set
         }
     };
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use acceptd::store::plan::OPERATION_ENDED;
 use acceptd::store::{DeadLetters, Verdict};
 use acceptd::{Level, Notice, Status, Store, Weight};
 
@@ -121,4 +122,61 @@ pub async fn dead_beats_canceled_beats_done(store: Arc<dyn Store>) {
     assert_eq!((tally.total, tally.done, tally.dead, tally.canceled), (3, 1, 1, 1));
     store.retry(DeadLetters::Operation(id), at(3)).await.unwrap();
     assert_eq!(run(&*store, "d", done(), at(3)).await.ended, Some(Status::Canceled));
+}
+
+/// The ends of operations are announced, each once, to the consumers that take them; announcements are not announced.
+pub async fn an_end_is_announced_once_to_who_takes_it(store: Arc<dyn Store>) {
+    let (audit, watch) = (serving("audit", OPERATION_ENDED), serving("watch", "acceptd.*"));
+    declare(&*store, &[], &[&serving("c", "a"), &audit, &watch], START).await;
+    let id = accept("a").owner("u").deliver_to("c").id_from(&*store).await;
+    let settled = run(&*store, "c", done(), at(1)).await;
+    assert_eq!((settled.ended, settled.woken), (Some(Status::Succeeded), vec!["audit".to_owned(), "watch".to_owned()]));
+    for consumer in ["audit", "watch"] {
+        let claims = claim(&*store, consumer, at(1)).await;
+        let [told] = &claims.claimed[..] else { panic!("{consumer} is told once: {claims:?}") };
+        assert_eq!(
+            (&*told.event.draft.kind, told.event.draft.subject.clone()),
+            (OPERATION_ENDED, Some(id.to_string()))
+        );
+        let data: serde_json::Value = serde_json::from_slice(&told.event.draft.data.as_ref().unwrap().bytes).unwrap();
+        assert_eq!((&data["operation"], &data["status"]), (&id.to_string().into(), &"succeeded".into()));
+        assert_eq!((&data["owner"], &data["progress"]["done"]), (&"u".into(), &1.into()));
+        assert_ne!(told.delivery.operation, id, "it is an operation of its own");
+        settle(&*store, told, done(), at(2)).await;
+        assert!(claim(&*store, consumer, at(3)).await.claimed.is_empty(), "the end of an announcement is none");
+    }
+    assert_eq!(told(&*store, "u").await, ["a is done"]);
+}
+
+/// Every end is announced: by a cancel, by a rescue, of what nobody took, and again when it was open again.
+pub async fn every_end_is_announced(store: Arc<dyn Store>) {
+    let audit = serving("audit", OPERATION_ENDED);
+    declare(&*store, &[], &[&serving("c", "a"), &audit], START).await;
+    let announced = async |now| {
+        let claims = claim(&*store, "audit", now).await;
+        for claimed in &claims.claimed {
+            settle(&*store, claimed, done(), now).await;
+        }
+        claims.claimed.len()
+    };
+    let canceled = accept("a").deliver_to("c").deliver_to("d").id_from(&*store).await;
+    store.cancel(canceled, at(1)).await.unwrap();
+    assert_eq!(announced(at(1)).await, 1);
+    let untaken = accept("nobody").and("nobody").id_from(&*store).await;
+    store.cancel(untaken, at(2)).await.unwrap();
+    assert_eq!(announced(at(2)).await, 1);
+    let (id, delivery) = dead_letter(&*store, "c", at(3)).await;
+    assert_eq!(announced(at(3)).await, 1);
+    revive(&*store, delivery, at(4)).await;
+    assert_eq!(announced(at(4)).await, 0);
+    let mut last = claim_of("c", 1, at(4));
+    last.wanted[0].max_attempts = 1;
+    store.claim(last).await.unwrap();
+    let rescued = store.rescue(node(2), LEASE, at(50)).await.unwrap();
+    assert_eq!((rescued.len(), status(&*store, id).await), (1, Status::Failed));
+    assert_eq!(announced(at(50)).await, 1);
+    accept("a").deliver_to("c").route("hook", Weight::Untracked).to(&*store).await;
+    run(&*store, "c", done(), at(51)).await;
+    run(&*store, "hook", done(), at(51)).await;
+    assert_eq!(announced(at(51)).await, 1, "what is untracked ends nothing");
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use acceptd::store::{NotificationQuery, Replay};
-use acceptd::{ErrorKind, Gate, Status, Store, Weight};
+use acceptd::{ErrorKind, Gate, Limit, Status, Store, Weight};
 
 use crate::factory::*;
 
@@ -93,4 +93,27 @@ pub async fn a_pause_stays(store: Arc<dyn Store>) {
     store.prune(at(100), at(100), 10).await.unwrap();
     assert_eq!(pause_of(&claim(&*store, "c", at(101)).await), Some(None));
     assert_eq!(pause_of(&claim(&*store, "d", at(101)).await), Some(Some(at(200))));
+}
+
+/// Pruning forgets no slot that is held, no rate that waits and no pause, though all that held them went.
+pub async fn limits_stay_what_they_are(store: Arc<dyn Store>) {
+    let (one, api) = (Limit::new("one").concurrency(1), Limit::new("api").rate("1/100s").unwrap().key("/k").unwrap());
+    let (c, d) = (held(serving("c", "a"), &[&one]), held(serving("d", "a"), &[&api]));
+    declare(&*store, &[&one, &api], &[&c, &d], START).await;
+    put(&*store, &c, "u", "", START).await;
+    put(&*store, &d, "u", "x", START).await;
+    let running = claim_remote(&*store, "c", 1, 60, START).await.remove(0);
+    run(&*store, "d", done(), START).await;
+    store.cancel(running.delivery.operation, at(1)).await.unwrap();
+    store.pause(of_limit("api", Some("y")), pause(at(1), Some(at(70)))).await.unwrap();
+    assert_eq!(store.prune(at(2), at(2), 10).await.unwrap(), 2);
+    put(&*store, &c, "u", "", at(2)).await;
+    put(&*store, &d, "u", "x", at(2)).await;
+    put(&*store, &d, "u", "y", at(2)).await;
+    let claims = claim_together(&*store, &[("c", 9), ("d", 9)], at(59)).await;
+    assert_eq!((claims.claimed.len(), claims.next), (0, Some(at(60))));
+    store.prune(at(2), at(80), 10).await.unwrap();
+    assert_eq!(groups(&claim_together(&*store, &[("c", 9), ("d", 9)], at(80)).await), ["", "y"]);
+    store.prune(at(2), at(10_000), 10).await.unwrap();
+    assert_eq!(groups(&claim_together(&*store, &[("c", 9), ("d", 9)], at(10_000)).await), ["x"]);
 }

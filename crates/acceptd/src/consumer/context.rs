@@ -1,10 +1,12 @@
 //! One attempt, as its target sees it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::consumer::{Limiter, Reports, States};
+use crate::consumer::{Departure, Limiter, Reports, States};
 use crate::store::Claimed;
 use crate::{DeliveryId, Done, Draft, Event, Fail, OperationId, Outcome, Result, Store, StoredEvent, Timestamp};
 
@@ -18,6 +20,10 @@ pub struct Running {
     pub claimed: Arc<Claimed>,
     /// When the attempt will be out of time.
     pub deadline: Timestamp,
+    /// The same by a clock that nobody can set.
+    pub ends: Instant,
+    /// Told when the attempt leaves for its target.
+    pub departure: Departure,
     /// Told when the attempt is canceled or the node gives it back.
     pub stop: CancellationToken,
     /// What the application gave its handlers.
@@ -71,6 +77,21 @@ impl Context {
     /// When the attempt will be out of time.
     pub fn deadline(&self) -> Timestamp {
         self.0.deadline
+    }
+
+    /// How much time is left of the attempt. What a remote target is told is a little less: see [`Context::depart`].
+    pub fn left(&self) -> Duration {
+        self.0.ends.saturating_duration_since(Instant::now())
+    }
+
+    /// Says that the attempt leaves for its target now: from here on its start counts for the rates that it keeps. A
+    /// remote target says so as late as it can, so that what holds the request up on the way out does not make two of
+    /// them arrive together.
+    ///
+    /// False when less time is left than the target was promised: then nothing must leave any more.
+    pub fn depart(&self, promised: Duration) -> bool {
+        self.0.departure.depart();
+        self.left() >= promised
     }
 
     /// Returns when the attempt was canceled or its node stops. Handlers need not watch it: they are dropped then.

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 mod argument;
 mod context;
+mod departure;
 mod emits;
 mod handler;
 mod limits;
@@ -17,6 +18,7 @@ mod steps;
 
 pub use argument::{Argument, Description, State, States};
 pub use context::{Context, Running};
+pub use departure::Departure;
 pub use emits::{Declares, Emits, EventSet};
 pub use handler::{Handler, IntoOutcome};
 pub use limits::{Acquiring, HeldPermit, LimitHandle, Limiter, Limits};

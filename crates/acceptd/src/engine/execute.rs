@@ -7,13 +7,13 @@ use futures_util::FutureExt as _;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::consumer::{Context, Limiter, Running};
+use crate::consumer::{Context, Departure, Limiter, Running};
 use crate::engine::Engine;
 use crate::engine::pace::Go;
 use crate::engine::served::Served;
 use crate::store::Claimed;
 use crate::target::Reply;
-use crate::{Fail, Outcome};
+use crate::{Fail, Outcome, Timestamp};
 
 /// How an attempt came to its end on this node.
 pub(crate) enum Attempted {
@@ -70,9 +70,16 @@ async fn starts(engine: &Engine, claimed: &Claimed, stop: &CancellationToken) ->
 async fn attempt(engine: &Engine, served: &Served, claimed: &Arc<Claimed>, stop: CancellationToken) -> Attempted {
     let consumer = served.consumer();
     let started = Instant::now();
+    let (deadline, departure) = (deadline(engine, served, claimed), departure(engine, claimed));
+    let left = deadline.since(engine.now());
+    if !consumer.target.is_remote() {
+        departure.depart();
+    }
     let context = Context::new(Running {
         claimed: Arc::clone(claimed),
-        deadline: engine.now() + consumer.timeout,
+        deadline,
+        ends: started + left,
+        departure,
         stop: stop.clone(),
         states: Arc::clone(&engine.0.states),
         reports: Arc::clone(&engine.0.reports),
@@ -81,7 +88,7 @@ async fn attempt(engine: &Engine, served: &Served, claimed: &Arc<Claimed>, stop:
         emitted: Mutex::default(),
     });
     let reply = AssertUnwindSafe(consumer.target.deliver(context)).catch_unwind();
-    let timed = tokio::time::timeout(consumer.timeout, reply);
+    let timed = tokio::time::timeout(left, reply);
     match stop.run_until_cancelled(timed).await {
         None => Attempted::Stopped,
         Some(Ok(Ok(Reply::Ended(outcome)))) => {
@@ -98,6 +105,22 @@ async fn attempt(engine: &Engine, served: &Served, claimed: &Arc<Claimed>, stop:
             Attempted::Ended(Err(fail.unfinished()))
         }
     }
+}
+
+/// When an attempt is out of time. What holds slots has until the deadline that was stored with it: after that others
+/// may have them, whatever became of this node.
+fn deadline(engine: &Engine, served: &Served, claimed: &Claimed) -> Timestamp {
+    let deadline = engine.now() + served.consumer().timeout;
+    claimed.delivery.deadline.map_or(deadline, |stored| stored.min(deadline))
+}
+
+/// Tells the pacer when the attempt has left for its target.
+fn departure(engine: &Engine, claimed: &Arc<Claimed>) -> Departure {
+    if claimed.keys.iter().all(|granted| granted.pace.is_none()) {
+        return Departure::default();
+    }
+    let (engine, claimed) = (engine.clone(), Arc::clone(claimed));
+    Departure::new(move || engine.0.pacer.left(&claimed.keys))
 }
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::duration::format_duration;
+use crate::limit::Rate;
 use crate::store::queue::Blocker;
 use crate::{Closure, Delivery, Gate, OperationId, Timestamp};
 
@@ -113,8 +114,10 @@ fn of_limit(waiting: WaitingOn, blocker: &Blocker, how: &Circumstances<'_>, now:
         since: hold.since,
         until: hold.until,
     });
-    let until = how.left.map(|left| now + left).into_iter().chain(blocker.until).max();
-    let message = limit_sentence(blocker, waiting.position, how.left, now);
+    // Nobody knows how long a pause without an end lasts.
+    let left = how.left.filter(|_| blocker.pause.as_ref().is_none_or(|pause| pause.until.is_some()));
+    let until = left.map(|left| now + left).into_iter().chain(blocker.until).max();
+    let message = limit_sentence(blocker, waiting.position, left, now);
     let key = Some(blocker.key.clone()).filter(|key| !key.is_empty());
     WaitingOn { name: blocker.limit.name.clone(), key, until, holder, message, ..waiting }
 }
@@ -136,7 +139,7 @@ fn limit_sentence(blocker: &Blocker, position: Option<usize>, left: Option<Durat
         };
     }
     let allows = match blocker.found_rate {
-        Some(found) => format!("found {found:.1}/s so far"),
+        Some(found) => format!("found {} so far", Rate::words(found)),
         None => limit.allows(),
     };
     let line = match position {

@@ -27,8 +27,8 @@ pub fn describe_limit(view: &LimitView, now: Timestamp) -> String {
         (several, Some(_)) => format!(", {several} keys paused"),
     };
     let found = keys.iter().filter_map(|key| key.found_rate).reduce(f64::max);
-    let found = found.map(|rate| format!(", found {rate:.1}/s so far")).unwrap_or_default();
-    format!("{word} {} allows {}: {numbers}{paused}{found}", limit.name, limit.allows())
+    let found = found.map(|rate| format!(", found {} so far", Rate::words(rate))).unwrap_or_default();
+    format!("{word} {} ({}): {numbers}{paused}{found}", limit.name, limit.allows())
 }
 
 impl Engine {

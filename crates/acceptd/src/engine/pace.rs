@@ -1,8 +1,8 @@
 //! Pace: starts what was claimed at its time, and never faster than its limits' rates.
 //!
-//! The store says when each delivery may start. Here the last look is taken, by a clock that nobody can set, so that
-//! a process that was held up does not let go of everything at once; and what a limit was told meanwhile, that it is
-//! paused, holds what has not started yet.
+//! The store says when each delivery may start. Here the last look is taken, by a clock that nobody can set; and what a
+//! limit was told meanwhile, that it is paused, holds what has not started yet. A start is *reserved* when it is allowed
+//! and counts when it has *left*: a process that was held up in between does not let go of several at once.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,8 +11,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::Timestamp;
+use crate::limit::gcra::Pace;
 use crate::store::{Granted, KeyRef};
 
+/// By how much a start may come before its time, in nanoseconds: timers are no more exact than this, and a start that
+/// was late shall not make all that follow late. Of the jitter of 5 ms that receivers are promised it is the smaller part.
+const EARLY: i64 = 2_000_000;
 /// Keys that are remembered at most before those that say nothing are dropped.
 const KEYS: usize = 4_096;
 
@@ -26,6 +30,8 @@ pub(crate) struct Pacer {
 struct Paced {
     /// The theoretical arrival time, in nanoseconds since the pacer's origin.
     tat: i64,
+    /// Starts that were allowed and have not left.
+    reserved: u32,
     paused_until: Option<Timestamp>,
 }
 
@@ -45,29 +51,39 @@ impl Pacer {
         Self { origin: Instant::now(), keys: Mutex::default() }
     }
 
-    /// Asks whether something may start that holds these keys; when it may, that counts.
+    /// Asks whether something may start that holds these keys; when it may, its start is reserved.
     pub(crate) fn ask(&self, keys: &[Granted], now: Timestamp) -> Go {
-        let at = i64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(i64::MAX);
+        let at = self.elapsed();
         let mut paced = self.lock();
         if paced.len() > KEYS {
-            paced.retain(|_, key| key.tat > at || key.paused_until.is_some_and(|until| until > now));
+            let is_used = |key: &Paced| key.tat > at || key.reserved > 0;
+            paced.retain(|_, key| is_used(key) || key.paused_until.is_some_and(|until| until > now));
         }
         let paused = |granted: &Granted| paced.get(&granted.key).and_then(|key| key.paused_until);
         if keys.iter().filter_map(paused).any(|until| until > now) {
             return Go::Back;
         }
-        let tat = |granted: &Granted| paced.get(&granted.key).map_or(0, |key| key.tat);
-        let slot = |granted: &Granted| granted.pace.map(|pace| pace.slot(tat(granted), at));
+        let slot = |Granted { key, pace }: &Granted| Some(paced.get(key)?.slot((*pace)?, at));
         match keys.iter().filter_map(slot).max() {
             Some(slot) if slot > at => Go::After(Duration::from_nanos((slot - at).unsigned_abs())),
             _ => {
-                for Granted { key, pace } in keys {
-                    if let Some(pace) = pace {
-                        let key = paced.entry(key.clone()).or_default();
-                        key.tat = pace.take(key.tat, at);
-                    }
+                for Granted { key, .. } in keys.iter().filter(|granted| granted.pace.is_some()) {
+                    paced.entry(key.clone()).or_default().reserved += 1;
                 }
                 Go::Now
+            }
+        }
+    }
+
+    /// A start that was reserved leaves now.
+    pub(crate) fn left(&self, keys: &[Granted]) {
+        let at = self.elapsed();
+        let mut paced = self.lock();
+        for Granted { key, pace } in keys {
+            if let Some(pace) = pace {
+                let key = paced.entry(key.clone()).or_default();
+                key.reserved = key.reserved.saturating_sub(1);
+                key.tat = pace.take(key.tat, at);
             }
         }
     }
@@ -85,8 +101,20 @@ impl Pacer {
         self.lock().iter_mut().filter(|(key, _)| &*key.limit == limit).for_each(|(_, key)| key.paused_until = None);
     }
 
+    fn elapsed(&self) -> i64 {
+        i64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(i64::MAX)
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<KeyRef, Paced>> {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Paced {
+    /// The earliest start, if those that are reserved left at this moment: they leave at this moment or later.
+    fn slot(&self, pace: Pace, at: i64) -> i64 {
+        let tat = (0..self.reserved).fold(self.tat, |tat, _| pace.take(tat, at));
+        pace.slot(tat.saturating_sub(EARLY), at)
     }
 }
 
@@ -100,13 +128,34 @@ mod tests {
         Granted { key, pace: Some(Pace { interval: 1_000_000_000, burst: 1 }) }
     }
 
+    /// A second without what a start may come early.
+    const SECOND: Duration = Duration::from_nanos(1_000_000_000 - EARLY.unsigned_abs());
+
+    fn start(pacer: &Pacer, keys: &[Granted]) {
+        assert_eq!(pacer.ask(keys, Timestamp::from_millis(0)), Go::Now);
+        pacer.left(keys);
+    }
+
     #[tokio::test(start_paused = true)]
     async fn starts_keep_their_distance() {
         let (pacer, now) = (Pacer::new(), Timestamp::from_millis(0));
         let keys = [granted("a"), granted("b")];
-        assert_eq!(pacer.ask(&keys[..1], now), Go::Now);
-        assert_eq!(pacer.ask(&keys, now), Go::After(Duration::from_secs(1)), "it waits for the slower of its keys");
-        assert_eq!(pacer.ask(&keys[1..], now), Go::Now, "and took nothing of the other");
+        start(&pacer, &keys[..1]);
+        assert_eq!(pacer.ask(&keys, now), Go::After(SECOND), "it waits for the slower of its keys");
+        start(&pacer, &keys[1..]);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        start(&pacer, &keys);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_leaves_late_counts_late() {
+        let (pacer, now) = (Pacer::new(), Timestamp::from_millis(0));
+        let keys = [granted("a")];
+        assert_eq!(pacer.ask(&keys, now), Go::Now);
+        tokio::time::advance(Duration::from_secs(10)).await;
+        assert_eq!(pacer.ask(&keys, now), Go::After(SECOND), "the first has not left yet");
+        pacer.left(&keys);
+        assert_eq!(pacer.ask(&keys, now), Go::After(SECOND));
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(pacer.ask(&keys, now), Go::Now);
     }

@@ -43,7 +43,10 @@ impl Engine {
                     tokio::time::sleep(grant.start.since(self.now())).await;
                     loop {
                         match self.0.pacer.ask(&grant.keys, self.now()) {
-                            Go::Now => return Ok(id),
+                            Go::Now => {
+                                self.0.pacer.left(&grant.keys);
+                                return Ok(id);
+                            }
                             Go::After(wait) => tokio::time::sleep(wait).await,
                             Go::Back => break,
                         }

@@ -39,6 +39,11 @@ impl Pace {
         tat.max(start).saturating_add(self.interval)
     }
 
+    /// The latest theoretical arrival time that starts up to `until` lead to.
+    pub fn latest(self, until: i64) -> i64 {
+        until.saturating_add(self.tolerance()).saturating_add(self.interval)
+    }
+
     /// The theoretical arrival time of a pace that has nothing saved up at `then`.
     pub fn empty_at(self, tat: i64, then: i64) -> i64 {
         tat.max(then.saturating_add(self.tolerance()))
@@ -93,6 +98,18 @@ mod tests {
                 count += 1;
             }
             assert_eq!(pace.slots(tat, 0, until), count, "burst {burst}, tat {tat}, until {until}");
+        }
+    }
+
+    #[test]
+    fn no_start_leads_farther_than_the_latest() {
+        for burst in [1, 3] {
+            let pace = Pace { interval: 10, burst };
+            let mut tat = 0;
+            while pace.slot(tat, 0) <= 50 {
+                tat = pace.take(tat, pace.slot(tat, 0));
+                assert!(tat <= pace.latest(50), "burst {burst}");
+            }
         }
     }
 

@@ -67,9 +67,7 @@ impl Policy {
         }
         let turn = match &self.fair_by {
             None => KeySpec::Owner.of(draft, owner, &mut data)?,
-            Some(spec) => {
-                spec.of(draft, owner, &mut data).map_err(|error| error.about("fair_by"))?
-            }
+            Some(spec) => spec.of(draft, owner, &mut data).map_err(|error| error.about("fair_by"))?,
         };
         Ok(Lane { group, turn, ordered: false })
     }
@@ -86,6 +84,11 @@ impl Policy {
             let value = key.as_ref().and_then(|_| values.next()).unwrap_or_default();
             (limit.as_str(), value)
         })
+    }
+
+    /// Whether a limit is one of its limits.
+    pub fn uses(&self, limit: &str) -> bool {
+        self.limits.iter().any(|used| used.limit == limit)
     }
 
     /// How many turns in a row someone has.

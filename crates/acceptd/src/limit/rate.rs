@@ -66,6 +66,15 @@ impl Rate {
         f64::from(self.count) / self.per.as_secs_f64()
     }
 
+    /// Starts in a second as words, in the unit that suits them: `7.3/s`, `3.0/m`, `1.5/h`.
+    pub fn words(per_second: f64) -> String {
+        match per_second {
+            rate if rate >= 1.0 => format!("{rate:.1}/s"),
+            rate if rate * 60.0 >= 1.0 => format!("{:.1}/m", rate * 60.0),
+            rate => format!("{:.1}/h", rate * 3_600.0),
+        }
+    }
+
     /// Nanoseconds between two starts.
     pub fn interval(self) -> i64 {
         let nanos = self.per.as_nanos() / u128::from(self.count);

@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::queue::{Granted, KeyRef};
 use crate::limit::{Limit, Policy};
 use crate::{
-    Data, Delivery, DeliveryId, Draft, Failure, NewEvent, NodeId, Notice, OperationId, ProgressReport, Result,
-    Route, StoredEvent, Throttle, Timestamp, Weight,
+    Data, Delivery, DeliveryId, Draft, Failure, NewEvent, NodeId, Notice, OperationId, ProgressReport, Result, Route,
+    StoredEvent, Throttle, Timestamp, Weight,
 };
 
 /// An operation to accept.

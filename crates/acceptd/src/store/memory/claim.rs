@@ -86,8 +86,9 @@ impl Rows for Claiming<'_> {
     }
 
     fn head(&mut self, consumer: &str, group: &str) -> Result<Option<Delivery>> {
-        let mut live = self.tables.live();
-        Ok(live.find(|one| one.consumer == consumer && one.lane.group == group && one.lane.ordered).cloned())
+        let of_group = |one: &&Delivery| one.consumer == consumer && one.lane.group == group && one.lane.ordered;
+        let live = self.tables.live().filter(of_group);
+        Ok(live.min_by_key(|one| (one.state != State::Running, one.id)).cloned())
     }
 
     fn take(&mut self, delivery: Delivery, grant: Grant) -> Result<Delivery> {

@@ -115,9 +115,10 @@ impl Tables {
             self.queue.declare(limit.clone(), change, pause);
         }
         self.takers.clear();
-        let mut moved = Vec::new();
+        let (mut moved, mut is_changed) = (Vec::new(), false);
         for serving in &register.consumers {
             let before = self.queue.policy(&serving.consumer).cloned().unwrap_or_default();
+            is_changed |= before != serving.policy;
             if before.moves(&serving.policy) {
                 moved.push(serving);
             }
@@ -129,7 +130,9 @@ impl Tables {
         for serving in moved {
             self.replace(serving)?;
         }
-        self.recall();
+        if is_changed {
+            self.recall();
+        }
         Ok(())
     }
 

@@ -41,6 +41,14 @@ impl MemoryStore {
         Self::with(Ids::seeded(0, seed))
     }
 
+    /// Forgets what no store keeps when it is closed: in which order groups and lanes had their turns, and who takes
+    /// the ends of operations until they register again.
+    pub fn restart(&self) {
+        let mut tables = self.lock();
+        tables.takers.clear();
+        tables.recall();
+    }
+
     fn with(ids: Ids) -> Self {
         Self(Mutex::new(Tables::empty(ids)))
     }
@@ -167,9 +175,11 @@ impl Tables {
             self.ready.insert(delivery.id);
             self.queue.offer(&consumer, &group);
         }
-        let (ordered, state) = (delivery.lane.ordered, delivery.state);
+        // The head of its group may be another one; but for one that is new, which comes last.
+        let is_head_gone = delivery.lane.ordered && delivery.state != State::Running;
+        let was_known = self.deliveries.contains_key(&delivery.id);
         self.keep(delivery);
-        if ordered && state != State::Running {
+        if is_head_gone && was_known {
             self.queue.look_again(&consumer, &group);
             woken.push(consumer);
         }

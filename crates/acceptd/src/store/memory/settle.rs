@@ -4,7 +4,7 @@ use super::{Tables, consumers_of};
 use crate::delivery::{Action, transition};
 use crate::operation::{Operation, Status};
 use crate::store::plan::{self, Change};
-use crate::store::{Settle, Settled, Step};
+use crate::store::{HoldId, KeyRef, Settle, Settled, Step};
 use crate::{Closure, Delivery, DeliveryId, Error, NotificationId, ProgressReport, Result, Timestamp};
 
 /// What writing a change comes to, for the answers.
@@ -24,9 +24,10 @@ impl Tables {
         let cause = || events.get(&delivery.event).cloned().ok_or_else(|| Error::not_found("event", delivery.event));
         let change = plan::settle(settle, delivery, operation, cause, &mut self.ids)?;
         let delivery = change.delivery.clone();
+        let permits = self.queue.keys_of_permits(HoldId::of(&before));
         let Applied { ended, mut woken, notified } = self.apply(change, settle.now);
         if let Some((limit, throttled)) = plan::lesson(settle) {
-            self.learn(&before, limit, throttled, settle.now);
+            self.learn((&before, permits), limit, throttled, settle.now);
         }
         woken.sort_unstable();
         woken.dedup();
@@ -34,12 +35,18 @@ impl Tables {
     }
 
     /// What a target said of its limits: those that the delivery took, or else its consumer, are left alone.
-    fn learn(&mut self, before: &Delivery, limit: Option<&str>, throttled: Option<Closure>, now: Timestamp) {
+    fn learn(
+        &mut self,
+        (before, permits): (&Delivery, Vec<KeyRef>),
+        limit: Option<&str>,
+        throttled: Option<Closure>,
+        now: Timestamp,
+    ) {
         let takes_limits = self.queue.policy(&before.consumer).is_some_and(|policy| !policy.limits.is_empty());
         let is_declared = limit.is_some_and(|limit| self.queue.declared(limit).is_some());
         if takes_limits || is_declared {
             let limit = limit.filter(|_| is_declared);
-            self.queue.learn(before, limit, throttled.as_ref(), now);
+            self.queue.learn((before, permits), limit, throttled.as_ref(), now);
         } else if let Some(closure) = throttled {
             self.shut(&before.consumer, closure);
         }

@@ -1,6 +1,8 @@
 //! Who holds a slot: an attempt that runs, an attempt whose end nobody knows, or a permit within a handler.
 
-use super::{Grant, Granted, HashMap, KeyRef, Queue};
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Grant, Granted, KeyRef, Queue};
 use crate::{Delivery, DeliveryId, OperationId, Timestamp};
 
 /// Which hold: the attempt, and which of its permits; 0 is the attempt itself.
@@ -81,22 +83,29 @@ impl Queue {
 
     /// Which permits an attempt holds.
     pub fn permits(&self, id: HoldId) -> Vec<HoldId> {
-        let of_attempt = |one: &&HoldId| one.delivery == id.delivery && one.fence == id.fence && one.permit > 0;
-        self.held.keys().filter(of_attempt).copied().collect()
+        let permit = |permit: u32| HoldId { permit, ..id };
+        self.held.range(permit(1)..=permit(u32::MAX)).map(|(id, _)| *id).collect()
+    }
+
+    /// The keys of an attempt's permits.
+    pub fn keys_of_permits(&self, id: HoldId) -> Vec<KeyRef> {
+        self.permits(id).into_iter().flat_map(|permit| self.keys_of(permit)).cloned().collect()
     }
 
     /// An attempt left: its slots are free, or stay held until then. Answers the consumers that may go on.
     pub fn left(&mut self, id: HoldId, until: Option<Timestamp>) -> Vec<String> {
         let Some(keys) = self.held.remove(&id) else { return Vec::new() };
-        let mut woken = Vec::new();
+        let mut woken = BTreeSet::new();
         for key in &keys {
             let Some(state) = self.keys.get_mut(key) else { continue };
             match (until, state.holds.get_mut(&id)) {
                 (Some(until), Some(hold)) => hold.until = Some(until),
                 _ => drop(state.holds.remove(&id)),
             }
-            if let Some((consumer, _)) = state.waiters.front() {
-                woken.push(consumer.to_string());
+            if !state.waiters.is_empty() {
+                // Who waits in front may not be able to go on: its consumer may be paused, or have no room.
+                let waits = |line: &super::Line| !line.groups.is_empty() && line.policy.uses(&key.limit);
+                woken.extend(self.lines.iter().filter(|(_, line)| waits(line)).map(|(consumer, _)| consumer));
                 self.opened.push_back(key.clone());
             } else if state.is_empty() {
                 self.keys.remove(key);
@@ -105,7 +114,7 @@ impl Queue {
         if until.is_some() {
             self.held.insert(id, keys);
         }
-        woken
+        woken.into_iter().map(|consumer| consumer.to_string()).collect()
     }
 
     /// Takes a slot and a start of one key for a call within an attempt.
@@ -118,7 +127,7 @@ impl Queue {
         key: &KeyRef,
         now: Timestamp,
     ) -> Result<(Hold, Grant), Option<Timestamp>> {
-        self.expire(key, now);
+        self.catch_up(key, now);
         if let Some(governor) = self.limits.get(&key.limit) {
             let state = self.keys.entry(key.clone()).or_default();
             if let Err(block) = state.room(governor, now, super::nanoseconds(crate::limit::AHEAD)) {
@@ -135,6 +144,16 @@ impl Queue {
         Ok((hold, Grant { start, keys, held_by: None }))
     }
 
+    /// Brings a key to the present: holds that are over go, and so does what nothing waits for any more.
+    pub(super) fn catch_up(&mut self, key: &KeyRef, now: Timestamp) {
+        self.expire(key, now);
+        if let (Some(governor), Some(state)) = (self.limits.get(&key.limit), self.keys.get_mut(key))
+            && state.catch_up(governor, now)
+        {
+            self.dirty.insert(key.clone());
+        }
+    }
+
     /// Drops holds of a key that are over.
     pub(super) fn expire(&mut self, key: &KeyRef, now: Timestamp) {
         let Some(state) = self.keys.get_mut(key) else { return };
@@ -147,7 +166,7 @@ impl Queue {
     }
 }
 
-fn forget(held: &mut HashMap<HoldId, Vec<KeyRef>>, id: HoldId, key: &KeyRef) {
+fn forget(held: &mut BTreeMap<HoldId, Vec<KeyRef>>, id: HoldId, key: &KeyRef) {
     if let Some(keys) = held.get_mut(&id) {
         keys.retain(|one| one != key);
         if keys.is_empty() {

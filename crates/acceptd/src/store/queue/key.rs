@@ -3,8 +3,14 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::{Governor, Hold, HoldId, Waiter, instant, nanos, nanoseconds};
+use crate::limit::gcra::Pace;
 use crate::limit::{AHEAD, Adapt, Limit};
 use crate::{Closure, Timestamp};
+
+/// Starts of a delivery with several rates are given out up to so many times [`AHEAD`] before they are.
+const AHEAD_MAX: i64 = 4;
+/// A ramp that is so high is over, when the limit itself names no number.
+const RAMP_MAX: u32 = 1_024;
 
 /// What is kept of a key in the store.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -15,6 +21,8 @@ pub struct KeyRow {
     pub pause: Option<Closure>,
     /// The rate that it is looking for.
     pub adapt: Option<Adapt>,
+    /// After a pause without a rate: how many may run, until enough of them went well.
+    pub ramp: Option<u32>,
 }
 
 #[derive(Debug, Default)]
@@ -56,7 +64,7 @@ impl Block {
 
 impl KeyState {
     pub(super) fn row(&self) -> KeyRow {
-        KeyRow { tat: self.tat, pause: self.pause.clone(), adapt: self.adapt }
+        KeyRow { tat: self.tat, pause: self.pause.clone(), adapt: self.adapt, ramp: self.ramp }
     }
 
     /// Whether it never had anything to keep.
@@ -102,9 +110,9 @@ impl KeyState {
             room = slots - held;
         }
         if let Some(pace) = governor.pace_of(self) {
-            let from = nanos(now);
-            match pace.slots(self.tat, from, from.saturating_add(ahead)) {
-                0 => return Err(Block::Rate(pace.slot(self.tat, from))),
+            let (tat, from) = (self.tat_at(pace, now), nanos(now));
+            match pace.slots(tat, from, from.saturating_add(ahead)) {
+                0 => return Err(Block::Rate(pace.slot(tat, from))),
                 starts => room = room.min(starts),
             }
         }
@@ -113,7 +121,25 @@ impl KeyState {
 
     /// When the next start may be, in nanoseconds.
     pub(super) fn slot(&self, governor: &Governor, now: Timestamp) -> i64 {
-        governor.pace_of(self).map_or(nanos(now), |pace| pace.slot(self.tat, nanos(now)))
+        governor.pace_of(self).map_or(nanos(now), |pace| pace.slot(self.tat_at(pace, now), nanos(now)))
+    }
+
+    /// The theoretical arrival time. Only a pause lets it lie farther ahead than starts at this pace can have led to:
+    /// once that was resumed, or the rate was changed for a faster one, nothing waits for what is no more.
+    fn tat_at(&self, pace: Pace, now: Timestamp) -> i64 {
+        if self.pause.as_ref().is_some_and(|pause| pause.holds_at(now)) {
+            return self.tat;
+        }
+        self.tat.min(pace.latest(nanos(now).saturating_add(AHEAD_MAX * nanoseconds(AHEAD))))
+    }
+
+    /// Takes over what [`Self::tat_at`] finds. True when that is something else than before.
+    pub(super) fn catch_up(&mut self, governor: &Governor, now: Timestamp) -> bool {
+        let before = self.tat;
+        if let Some(pace) = governor.pace_of(self) {
+            self.tat = self.tat_at(pace, now);
+        }
+        self.tat != before
     }
 
     /// Something starts then.
@@ -123,16 +149,39 @@ impl KeyState {
         }
     }
 
-    /// A start ended well. A ramp lets one more run: as many again while one attempt takes.
-    pub(super) fn went_well(&mut self, limit: &Limit, now: Timestamp) {
-        self.ramp = self.ramp.map(|ramp| ramp.saturating_add(1));
-        if self.ramp.is_some_and(|ramp| ramp >= limit.concurrency.unwrap_or(1_024)) {
+    /// What started then ended well. A ramp lets one more run: as many again while one attempt takes. True when
+    /// something else is known than before.
+    pub(super) fn went_well(&mut self, limit: &Limit, started: Timestamp, now: Timestamp) -> bool {
+        let before = (self.ramp, self.adapt);
+        // What started before the target throttled says nothing about how it goes on.
+        if self.pause.as_ref().is_none_or(|pause| pause.from < started) {
+            self.ramp = self.ramp.map(|ramp| ramp.saturating_add(1));
+        }
+        if self.ramp.is_some_and(|ramp| ramp >= limit.concurrency.unwrap_or(RAMP_MAX)) {
             self.ramp = None;
         }
         // Only a rate that is asked for in full can be found too slow.
         if limit.adapt && nanos(now).saturating_sub(self.saturated) < 1_000_000_000 {
             self.adapt.get_or_insert_with(|| Adapt::new(limit.rate)).went_well();
         }
+        (self.ramp, self.adapt) != before
+    }
+
+    /// The clock was set.
+    pub(super) fn shift(&mut self, micros: i64) {
+        let nanos = micros.saturating_mul(1_000);
+        let moved = |at: Timestamp| Timestamp::from_micros(at.as_micros().saturating_add(micros));
+        // What was never used, and what never had to wait, stays so.
+        for at in [&mut self.tat, &mut self.saturated].into_iter().filter(|at| **at != 0) {
+            *at = at.saturating_add(nanos);
+        }
+        if let Some(pause) = &mut self.pause {
+            super::shift(pause, micros);
+        }
+        if let Some(adapt) = &mut self.adapt {
+            adapt.cut_at = adapt.cut_at.saturating_add(nanos);
+        }
+        self.holds.values_mut().for_each(|hold| hold.until = hold.until.map(moved));
     }
 
     /// Takes away what is held no longer, and names it.

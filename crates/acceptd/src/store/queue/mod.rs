@@ -17,6 +17,8 @@ use crate::{Closure, Delivery, Timestamp};
 mod hold;
 mod key;
 mod serve;
+#[cfg(test)]
+mod tests;
 mod view;
 
 pub use hold::{Hold, HoldId};
@@ -49,7 +51,7 @@ pub struct Queue {
     /// Keys that may have room for a group that waits at them.
     opened: VecDeque<KeyRef>,
     /// Which keys each attempt holds.
-    held: HashMap<HoldId, Vec<KeyRef>>,
+    held: BTreeMap<HoldId, Vec<KeyRef>>,
     /// Keys whose rows are older than what is known here.
     dirty: HashSet<KeyRef>,
     turns: u64,
@@ -79,9 +81,11 @@ struct Line {
 struct Group {
     /// Deliveries that are due and wait.
     waiting: u64,
-    /// Who had the last turn.
-    last: Option<String>,
+    /// Who had the last turn, and how many more in a row they have.
+    last: Option<(String, usize)>,
     waits_at: Option<KeyRef>,
+    /// Whether a key let it go since: it had its turn to wait, and those who still wait there don't hold it.
+    let_go: bool,
     /// Which limit held it last, and until when.
     held_by: Option<(Arc<str>, Timestamp)>,
 }
@@ -150,18 +154,6 @@ impl Queue {
         self.lines.get(consumer).map(|line| &line.policy)
     }
 
-    /// Forgets who waits, runs and holds; limits and policies stay.
-    pub fn clear(&mut self) {
-        self.keys.clear();
-        self.timers.clear();
-        self.opened.clear();
-        self.held.clear();
-        self.dirty.clear();
-        for line in self.lines.values_mut() {
-            *line = Line { policy: std::mem::take(&mut line.policy), ..Line::default() };
-        }
-    }
-
     /// Forgets who waits and runs, and in which order they were served; what keys have learned stays.
     pub fn forget_order(&mut self) {
         let lingering = self
@@ -173,7 +165,7 @@ impl Queue {
         for state in self.keys.values_mut() {
             state.waiters.clear();
             state.holds.clear();
-            state.waiting = 0;
+            (state.waiting, state.saturated) = (0, 0);
         }
         self.timers.clear();
         self.opened.clear();
@@ -296,24 +288,33 @@ impl Queue {
 
     /// Every key of a limit may have room now.
     fn open_limit(&mut self, limit: &str) {
-        let waited_at = self.keys.iter().filter(|(key, state)| &*key.limit == limit && !state.waiters.is_empty());
-        self.opened.extend(waited_at.map(|(key, _)| key.clone()));
+        self.open(|key| &*key.limit == limit);
     }
 
-    /// The clock was set: what is counted in its time moves along.
-    pub fn shift(&mut self, micros: i64) {
-        let moved = |at: Timestamp| Timestamp::from_micros(at.as_micros().saturating_add(micros));
+    /// Keys that groups wait at may have room now.
+    fn open(&mut self, which: impl Fn(&KeyRef) -> bool) {
+        let waited_at = self.keys.iter().filter(|(key, state)| which(key) && !state.waiters.is_empty());
+        let mut keys: Vec<_> = waited_at.map(|(key, _)| key.clone()).collect();
+        keys.sort_unstable();
+        self.opened.extend(keys);
+    }
+
+    /// The clock was set: what is counted in its time moves along. Answers the limits whose pause did.
+    pub fn shift(&mut self, micros: i64) -> Vec<String> {
         for (key, state) in &mut self.keys {
-            state.tat = state.tat.saturating_add(micros.saturating_mul(1_000));
-            if let Some(pause) = &mut state.pause {
-                pause.until = pause.until.map(moved);
-            }
-            state.holds.values_mut().for_each(|hold| hold.until = hold.until.map(moved));
+            state.shift(micros);
             self.dirty.insert(key.clone());
         }
-        let waited_at = self.keys.iter().filter(|(_, state)| !state.waiters.is_empty());
-        self.opened.extend(waited_at.map(|(key, _)| key.clone()));
         self.timers.clear();
+        self.open(|_| true);
+        let mut paused = Vec::new();
+        for (name, governor) in &mut self.limits {
+            if let Some(pause) = &mut governor.pause {
+                shift(pause, micros);
+                paused.push(name.to_string());
+            }
+        }
+        paused
     }
 
     /// Rows of keys to write: those that changed since this was asked before.
@@ -325,11 +326,14 @@ impl Queue {
     /// Puts back what is kept of a key.
     pub fn restore(&mut self, key: KeyRef, row: KeyRow) {
         let state = self.keys.entry(key).or_default();
-        (state.tat, state.pause, state.adapt) = (row.tat, row.pause, row.adapt);
+        (state.tat, state.pause, state.adapt, state.ramp) = (row.tat, row.pause, row.adapt, row.ramp);
     }
 
-    /// Forgets keys that say nothing any more, and names them.
+    /// Forgets holds that are over and keys that say nothing any more, and names those keys.
     pub fn sweep(&mut self, now: Timestamp) -> Vec<KeyRef> {
+        let held: Vec<_> = self.keys.iter().filter(|(_, state)| !state.holds.is_empty()).collect();
+        let held: Vec<_> = held.into_iter().map(|(key, _)| key.clone()).collect();
+        held.iter().for_each(|key| self.expire(key, now));
         let idle: Vec<_> =
             self.keys.iter().filter(|(_, state)| state.is_idle(now)).map(|(key, _)| key.clone()).collect();
         for key in &idle {
@@ -339,12 +343,18 @@ impl Queue {
         idle
     }
 
-    /// An attempt's outcome says something about its limits: `None` that all is well, or until when to leave them alone.
-    pub fn learn(&mut self, delivery: &Delivery, limit: Option<&str>, throttled: Option<&Closure>, now: Timestamp) {
+    /// An attempt's outcome says something about its limits: `None` that all is well, or until when to leave them
+    /// alone. `permits` are the keys that calls within it held; they count when a limit is named.
+    pub fn learn(
+        &mut self,
+        (delivery, permits): (&Delivery, Vec<KeyRef>),
+        limit: Option<&str>,
+        throttled: Option<&Closure>,
+        now: Timestamp,
+    ) {
         let Some(line) = self.lines.get(delivery.consumer.as_str()) else { return };
         let taken = line.policy.keys(&delivery.lane.group).map(|(name, key)| key_ref(name, key));
-        let permits = self.permits(HoldId::of(delivery)).into_iter().flat_map(|permit| self.keys_of(permit).to_vec());
-        let keys = taken.chain(permits.filter(|_| limit.is_some()));
+        let keys = taken.chain(permits.into_iter().filter(|_| limit.is_some()));
         let mut keys: Vec<_> = keys.filter(|key| limit.is_none_or(|limit| limit == &*key.limit)).collect();
         if let (true, Some(limit), Some(closure)) = (keys.is_empty(), limit, throttled) {
             // It took none of this limit's keys, so it is about all of them.
@@ -362,8 +372,10 @@ impl Queue {
     fn learn_key(&mut self, key: &KeyRef, delivery: &Delivery, throttled: Option<&Closure>, now: Timestamp) {
         let Some(governor) = self.limits.get(&key.limit) else { return };
         let Some(closure) = throttled else {
-            if let Some(state) = self.keys.get_mut(key) {
-                state.went_well(&governor.effective, now);
+            if let Some(state) = self.keys.get_mut(key)
+                && state.went_well(&governor.effective, delivery.since, now)
+            {
+                self.dirty.insert(key.clone());
             }
             return;
         };
@@ -382,6 +394,12 @@ impl Queue {
         self.dirty.insert(key.clone());
         self.pause(&key.limit, Some(&key.key), closure.clone());
     }
+}
+
+fn shift(closure: &mut Closure, micros: i64) {
+    let moved = |at: Timestamp| Timestamp::from_micros(at.as_micros().saturating_add(micros));
+    closure.from = moved(closure.from);
+    closure.until = closure.until.map(moved);
 }
 
 fn key_ref(limit: &str, key: &str) -> KeyRef {

@@ -28,7 +28,7 @@ pub trait Rows {
     /// The store's.
     fn lane(&mut self, consumer: &str, group: &str, turn: &str, max: usize) -> Result<Vec<Delivery>, Self::Error>;
 
-    /// The oldest delivery of an ordered group that has not ended.
+    /// Of an ordered group the delivery that runs, or else the oldest that has not ended.
     ///
     /// # Errors
     /// The store's.
@@ -72,8 +72,8 @@ struct Want {
 enum Checked {
     /// So many may start.
     Room(usize),
-    /// It waits at this key.
-    Wait(KeyRef, Block),
+    /// It waits at this key: for what holds all who wait there, or for its turn after them.
+    Wait(KeyRef, Option<Block>),
 }
 
 impl Queue {
@@ -115,11 +115,8 @@ impl Queue {
 
     /// When something may start that could not now, for one of these consumers.
     pub fn next(&self, wanted: &[(&str, usize)]) -> Option<Timestamp> {
-        let uses = |limit: &str| {
-            let names =
-                |consumer: &&str| self.policy(consumer).is_some_and(|p| p.limits.iter().any(|l| l.limit == limit));
-            wanted.iter().any(|(consumer, _)| names(consumer))
-        };
+        let names = |consumer: &str, limit: &str| self.policy(consumer).is_some_and(|policy| policy.uses(limit));
+        let uses = |limit: &str| wanted.iter().any(|(consumer, _)| names(consumer, limit));
         self.timers.iter().find(|(_, key)| uses(&key.limit)).map(|(at, _)| instant(*at))
     }
 
@@ -137,7 +134,7 @@ impl Queue {
     /// Lets one group that waits at a key with room get in line. False when there is none.
     fn let_one_go(&mut self, now: Timestamp) -> bool {
         while let Some(key) = self.opened.pop_front() {
-            self.expire(&key, now);
+            self.catch_up(&key, now);
             let (Some(governor), Some(state)) = (self.limits.get(&key.limit), self.keys.get_mut(&key)) else {
                 continue;
             };
@@ -163,6 +160,7 @@ impl Queue {
         let Some(state) = line.groups.get_mut(&group) else { return };
         if let Some(key) = state.waits_at.take() {
             state.held_by = Some((key.limit, now));
+            state.let_go = true;
         }
         line.ring.push_back(group);
     }
@@ -182,15 +180,16 @@ impl Queue {
         max: usize,
         now: Timestamp,
     ) -> Result<usize, R::Error> {
-        let Some(line) = self.lines.get(consumer) else { return Ok(0) };
+        let Some(line) = self.lines.get_mut(consumer) else { return Ok(0) };
         let ordered = line.policy.ordered;
+        let let_go = line.groups.get_mut(&group).is_some_and(|state| std::mem::take(&mut state.let_go));
         let keys: Vec<_> = line.policy.keys(&group).map(|(limit, key)| key_ref(limit, key)).collect();
         // What others in line may take is left to them.
         let share = max.div_ceil(line.ring.len() + 1);
-        let room = match self.check(&keys, now) {
+        let room = match self.check(&keys, let_go, now) {
             Checked::Room(room) => room.min(share),
             Checked::Wait(key, block) => {
-                self.wait_at(consumer, group, key, &block);
+                self.wait_at(consumer, group, key, block.as_ref());
                 return Ok(0);
             }
         };
@@ -211,33 +210,39 @@ impl Queue {
         Ok(count)
     }
 
-    /// Looks at every key before anything is taken.
-    fn check(&mut self, keys: &[KeyRef], now: Timestamp) -> Checked {
-        let mut room = usize::MAX;
+    /// Looks at every key before anything is taken. A group that comes to a key where others wait goes behind them,
+    /// also when there is room: new groups must not get ahead for ever.
+    fn check(&mut self, keys: &[KeyRef], let_go: bool, now: Timestamp) -> Checked {
+        let (mut room, mut behind) = (usize::MAX, None);
         for key in keys {
-            self.expire(key, now);
+            self.catch_up(key, now);
             let Some(governor) = self.limits.get(&key.limit) else { continue };
             let state = self.keys.entry(key.clone()).or_default();
             match state.room(governor, now, nanoseconds(AHEAD)) {
+                Ok(_) if !let_go && !state.waiters.is_empty() => behind = Some(key),
                 Ok(left) => room = room.min(left),
                 Err(block) => {
                     state.saturated = nanos(now);
-                    return Checked::Wait(key.clone(), block);
+                    return Checked::Wait(key.clone(), Some(block));
                 }
             }
         }
-        Checked::Room(room)
+        behind.map_or(Checked::Room(room), |key| Checked::Wait(key.clone(), None))
     }
 
-    fn wait_at(&mut self, consumer: &Arc<str>, group: Arc<str>, key: KeyRef, block: &Block) {
-        self.set_timer(&key, block);
+    fn wait_at(&mut self, consumer: &Arc<str>, group: Arc<str>, key: KeyRef, block: Option<&Block>) {
+        match block {
+            Some(block) => self.set_timer(&key, block),
+            None => self.opened.push_back(key.clone()),
+        }
         if let Some(state) = self.lines.get_mut(consumer).and_then(|line| line.groups.get_mut(&group)) {
             state.waits_at = Some(key.clone());
         }
         self.keys.entry(key).or_default().waiters.push_back((Arc::clone(consumer), group));
     }
 
-    /// The head of an ordered group, if it waits and is due: the rest comes when it has ended.
+    /// The head of an ordered group, if it waits and is due: the rest comes when it has ended. A dead letter that was
+    /// retried is the oldest again, while a younger one may run.
     fn take_head<R: Rows>(
         &mut self,
         rows: &mut R,
@@ -264,34 +269,42 @@ impl Queue {
         max: usize,
         now: Timestamp,
     ) -> Result<usize, R::Error> {
-        let (mut count, mut lanes, mut share) = (0, 0, 1);
+        let (mut count, mut turns, mut share) = (0, 0, 1);
         let mut last = self.group_mut(consumer, group).and_then(|group| group.last.take());
         let mut is_whole_round = last.is_none();
+        if let Some((turn, owed)) = &mut last {
+            let more = rows.lane(consumer, group, turn, (*owed).min(max))?;
+            (*owed, count) = (if more.len() < *owed && more.len() < max { 0 } else { *owed - more.len() }, more.len());
+            for delivery in more {
+                self.take(rows, consumer, group, delivery, keys, now)?;
+            }
+        }
         while count < max {
-            let Some(first) = rows.next_lane(consumer, group, last.as_deref())? else {
-                // The lanes begin anew. After a whole round it is known how many there are.
+            let after = last.as_ref().map(|(turn, _)| turn.as_str());
+            let Some(first) = rows.next_lane(consumer, group, after)? else {
+                // The lanes begin anew. After a whole round it is known how many turns there are in one.
                 if is_whole_round {
-                    if lanes == 0 {
+                    if turns == 0 {
                         break;
                     }
-                    share = ((max - count) / lanes).max(1);
+                    share = ((max - count) / turns).max(1);
                 }
-                (last, lanes, is_whole_round) = (None, 0, true);
+                (last, turns, is_whole_round) = (None, 0, true);
                 continue;
             };
-            lanes += 1;
             let turn = first.lane.turn.clone();
             let weight = self.lines.get(consumer).map_or(1, |line| line.policy.weight(&turn));
+            turns += weight;
             self.take(rows, consumer, group, first, keys, now)?;
-            count += 1;
-            let more = weight.saturating_mul(share).min(max - count + 1) - 1;
-            if more > 0 {
-                for delivery in rows.lane(consumer, group, &turn, more)? {
-                    self.take(rows, consumer, group, delivery, keys, now)?;
-                    count += 1;
-                }
+            let asked = weight.saturating_mul(share).min(max - count) - 1;
+            let more = if asked > 0 { rows.lane(consumer, group, &turn, asked)? } else { Vec::new() };
+            let taken = 1 + more.len();
+            for delivery in more {
+                self.take(rows, consumer, group, delivery, keys, now)?;
             }
-            last = Some(turn);
+            count += taken;
+            // Who was cut short goes on with the next claim.
+            last = Some((turn, if taken == 1 + asked { weight.saturating_sub(taken) } else { 0 }));
         }
         if let Some(group) = self.group_mut(consumer, group) {
             group.last = last;

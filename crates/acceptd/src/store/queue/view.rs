@@ -111,7 +111,7 @@ impl Queue {
         let (in_use, waiting) = keys.iter().fold((0, 0), |sum, key| (sum.0 + key.in_use, sum.1 + key.waiting));
         keys.sort_by(|one, other| (other.waiting, other.in_use, &one.key).cmp(&(one.waiting, one.in_use, &other.key)));
         keys.truncate(KEYS_MAX);
-        let uses = self.lines.iter().filter(|(_, line)| line.policy.limits.iter().any(|used| used.limit == name));
+        let uses = self.lines.iter().filter(|(_, line)| line.policy.uses(name));
         let mut consumers: Vec<_> = uses.map(|(consumer, _)| consumer.to_string()).collect();
         consumers.sort_unstable();
         Some(LimitView {

@@ -81,8 +81,8 @@ const ADD_EVENT: &str = "INSERT INTO events (ordinal, id, operation, later, unro
     source, given_id, subject, time, dataschema, extensions, content_type, data) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)";
 const ADD_DELIVERY: &str = "INSERT INTO deliveries (ordinal, id, operation, event, later, consumer, weight, priority, \
-    state, attempts, max_attempts, fence, since, due, waiting_since, node, lease, throttled_since, progress, grp, turn, \
-    ordered, ready, deadline, held_by) \
+    state, attempts, max_attempts, fence, since, due, waiting_since, node, lease, throttled_since, progress, grp, \
+    turn, ordered, ready, deadline, held_by) \
     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, 0, 0, 0, 0, ?9, ?10, ?9, NULL, NULL, NULL, NULL, ?11, ?12, ?13, ?14, NULL, \
     NULL)";
 const CLAIM: &str = "UPDATE deliveries SET state = 1, attempts = ?2, max_attempts = ?3, fence = ?4, since = ?5, \

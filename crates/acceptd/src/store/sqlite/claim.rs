@@ -1,7 +1,7 @@
 //! Claiming: waiting deliveries that are due and have their limits become running, in the order of their queue.
 //!
-//! The index `deliveries_ready` holds those in line by consumer, group, lane, priority, due time and age. The queue says
-//! which group is worth a look, so a claim touches no row that it does not take.
+//! The index `deliveries_ready` holds those in line by consumer, group, lane, priority, due time and age. The queue
+//! says which group is worth a look, so a claim touches no row that it does not take.
 
 use rusqlite::{OptionalExtension as _, params};
 
@@ -62,7 +62,7 @@ const HEAD: &str = concat!(
     "SELECT ",
     delivery_columns!(),
     " FROM deliveries d INDEXED BY deliveries_ordered \
-     WHERE d.ordered = 1 AND d.state < 2 AND d.consumer = ?1 AND d.grp = ?2 ORDER BY d.ordinal LIMIT 1"
+     WHERE d.ordered = 1 AND d.state < 2 AND d.consumer = ?1 AND d.grp = ?2 ORDER BY d.state DESC, d.ordinal LIMIT 1"
 );
 
 /// Every statement of a claim, for the query plan tests.
@@ -84,7 +84,8 @@ pub(super) fn claim(book: &mut Book<'_>, claim: &Claim) -> Try<Taken> {
     let shared = std::sync::Arc::clone(&book.queue);
     {
         let mut queue = lock(&shared);
-        queue.serve(&mut Claiming { book, claim, taken: &mut taken.deliveries }, &wanted, claim.now)?;
+        let served = queue.serve(&mut Claiming { book, claim, taken: &mut taken.deliveries }, &wanted, claim.now);
+        served.map_err(half_way)?;
         taken.next = taken.next.into_iter().chain(queue.next(&wanted)).min();
     }
     book.write_keys()?;
@@ -93,6 +94,17 @@ pub(super) fn claim(book: &mut Book<'_>, claim: &Claim) -> Try<Taken> {
         taken.events = query::events(book.conn, &keys)?;
     }
     Ok(taken)
+}
+
+/// A claim that stops half way is rolled back in any case, so that the queue is rebuilt.
+fn half_way(stop: Stop) -> Stop {
+    match stop {
+        Stop::Refused(error) => {
+            tracing::warn!(%error, "a claim stopped half way");
+            Stop::Broken(rusqlite::Error::InvalidQuery)
+        }
+        broken => broken,
+    }
 }
 
 /// The rows while a claim takes from them. The queue is locked meanwhile.

@@ -223,5 +223,7 @@ fn lost(book: &Book<'_>, me: NodeId, lease: Duration, now: Timestamp) -> Try<Vec
             lost.push(delivery?);
         }
     }
+    // The oldest gets in line first.
+    lost.sort_by_key(|delivery| delivery.id.ordinal());
     Ok(lost)
 }

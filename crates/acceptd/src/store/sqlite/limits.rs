@@ -94,7 +94,8 @@ pub(super) fn shift(book: &mut Book<'_>, micros: i64) -> Try<()> {
     let sql = "UPDATE deliveries SET lease = lease + ?1, deadline = deadline + ?1 WHERE state = 1";
     book.conn.prepare_cached(sql)?.execute([micros])?;
     book.conn.prepare_cached("UPDATE holds SET until = until + ?1")?.execute([micros])?;
-    lock(&book.queue).shift(micros);
+    let paused = lock(&book.queue).shift(micros);
+    paused.iter().try_for_each(|limit| write_limit(book, limit))?;
     book.forget_running();
     book.write_keys()
 }

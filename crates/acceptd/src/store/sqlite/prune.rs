@@ -4,6 +4,7 @@ use rusqlite::{OptionalExtension as _, params};
 
 use super::book::Book;
 use super::error::Try;
+use super::queue::lock;
 use crate::{OperationId, Timestamp};
 
 const CLOSED: &str = "SELECT id, span FROM operations INDEXED BY operations_closed \
@@ -45,6 +46,7 @@ pub(super) fn prune(book: &mut Book<'_>, before: Timestamp, now: Timestamp, max:
         remove(book, *id, *span)?;
     }
     forget_closures(book, now)?;
+    forget_holds(book, now)?;
     Ok(closed.len())
 }
 
@@ -60,6 +62,13 @@ fn remove(book: &Book<'_>, id: OperationId, span: i64) -> Try<()> {
     book.conn.prepare_cached("DELETE FROM notifications WHERE operation = ?1")?.execute([id.as_bytes()])?;
     book.conn.prepare_cached("DELETE FROM operations WHERE ordinal = ?1")?.execute([ordinal])?;
     Ok(())
+}
+
+/// Slots that are held no longer, and keys of limits that say nothing any more.
+fn forget_holds(book: &Book<'_>, now: Timestamp) -> Try<()> {
+    book.conn.prepare_cached("DELETE FROM holds WHERE until <= ?1")?.execute([now.as_micros()])?;
+    let idle = lock(&book.queue).sweep(now);
+    idle.iter().try_for_each(|key| book.forget_key(key))
 }
 
 /// Closures that ended before the oldest operation began explain nobody's wait any more.

@@ -218,7 +218,7 @@ const NEXT_TURN: &str = "SELECT turn FROM deliveries INDEXED BY deliveries_ready
 const OF_TURN: &str = "SELECT count(*) FROM (SELECT 1 FROM deliveries INDEXED BY deliveries_ready \
     WHERE state = 0 AND ready = 1 AND consumer = ?1 AND grp = ?2 AND turn = ?3 LIMIT ?4)";
 const BEFORE_ORDERED: &str = "SELECT count(*) FROM (SELECT 1 FROM deliveries INDEXED BY deliveries_ordered \
-    WHERE ordered = 1 AND state < 2 AND consumer = ?1 AND grp = ?2 AND ordinal < ?3 LIMIT ?4)";
+    WHERE ordered = 1 AND state < 2 AND state IN (0, 1) AND consumer = ?1 AND grp = ?2 AND ordinal < ?3 LIMIT ?4)";
 
 /// How many in line come before a waiting delivery: all before it in its lane, and as many turns of the others.
 fn ahead(conn: &Connection, delivery: &Delivery) -> Try<usize> {

@@ -36,7 +36,8 @@ const RUNNING: &str =
 
 /// Reads everything that the queue is made of.
 pub(super) fn load(conn: &Connection, queue: &mut Queue) -> Sql<()> {
-    queue.clear();
+    // What was rolled back may be a limit or a policy.
+    *queue = Queue::default();
     load_limits(conn, queue)?;
     let mut groups = Vec::new();
     let mut sql = conn.prepare_cached(GROUPS)?;
@@ -70,11 +71,12 @@ fn load_limits(conn: &Connection, queue: &mut Queue) -> Sql<()> {
             queue.set_policy(&row.get::<_, String>(0)?, policy);
         }
     }
-    let mut sql = conn.prepare_cached("SELECT name, key, tat, pause, adapt FROM limit_keys")?;
+    let mut sql = conn.prepare_cached("SELECT name, key, tat, pause, adapt, ramp FROM limit_keys")?;
     let mut rows = sql.query([])?;
     while let Some(row) = rows.next()? {
         let key = KeyRef { limit: row.get::<_, String>(0)?.into(), key: row.get::<_, String>(1)?.into() };
-        queue.restore(key, KeyRow { tat: row.get(2)?, pause: json_maybe(row, 3)?, adapt: json_maybe(row, 4)? });
+        let (pause, adapt) = (json_maybe(row, 3)?, json_maybe(row, 4)?);
+        queue.restore(key, KeyRow { tat: row.get(2)?, pause, adapt, ramp: row.get(5)? });
     }
     Ok(())
 }
@@ -178,7 +180,8 @@ impl Book<'_> {
 
     /// Writes a hold that is not that of a running delivery.
     pub(super) fn keep_hold(&self, key: &KeyRef, hold: &Hold) -> Try<()> {
-        let sql = "INSERT OR REPLACE INTO holds (name, key, delivery, fence, permit, operation, consumer, since, until) \
+        let sql = "INSERT OR REPLACE INTO holds \
+            (name, key, delivery, fence, permit, operation, consumer, since, until) \
             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
         self.conn.prepare_cached(sql)?.execute(params![
             &*key.limit,
@@ -204,11 +207,24 @@ impl Book<'_> {
     /// Writes what changed of limits' keys.
     pub(super) fn write_keys(&mut self) -> Try<()> {
         let dirty = lock(&self.queue).take_dirty();
-        for (key, KeyRow { tat, pause, adapt }) in dirty {
-            let sql = "INSERT OR REPLACE INTO limit_keys (name, key, tat, pause, adapt) VALUES (?1, ?2, ?3, ?4, ?5)";
-            let (pause, adapt) = (to_json(pause.as_ref())?, to_json(adapt.as_ref())?);
-            self.conn.prepare_cached(sql)?.execute(params![&*key.limit, &*key.key, tat, pause, adapt])?;
+        for (key, row) in dirty {
+            if row == KeyRow::default() {
+                self.forget_key(&key)?;
+                continue;
+            }
+            let sql = "INSERT OR REPLACE INTO limit_keys (name, key, tat, pause, adapt, ramp) \
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+            let (pause, adapt) = (to_json(row.pause.as_ref())?, to_json(row.adapt.as_ref())?);
+            let columns = params![&*key.limit, &*key.key, row.tat, pause, adapt, row.ramp];
+            self.conn.prepare_cached(sql)?.execute(columns)?;
         }
+        Ok(())
+    }
+
+    /// Removes the row of a key that says nothing any more.
+    pub(super) fn forget_key(&self, key: &KeyRef) -> Try<()> {
+        let sql = "DELETE FROM limit_keys WHERE name = ?1 AND key = ?2";
+        self.conn.prepare_cached(sql)?.execute([&*key.limit, &*key.key])?;
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use super::book::{self, Book};
 use super::error::{Stop, Try};
 use super::queue::lock;
 use crate::delivery::{Action, transition};
-use crate::store::{Settle, Settled, Step, plan};
+use crate::store::{HoldId, KeyRef, Settle, Settled, Step, plan};
 use crate::{Closure, Delivery, DeliveryId, ErrorKind, ProgressReport, Timestamp, fault};
 
 pub(super) fn settle(book: &mut Book<'_>, settle: &Settle) -> Try<Settled> {
@@ -29,9 +29,10 @@ fn settle_one(book: &mut Book<'_>, settle: &Settle, before: &Delivery) -> Try<Se
     let cause = || book::event(conn, before.event, false);
     let change = plan::settle(settle, before, operation, cause, &mut book.ids)?;
     let fence = if fault::planted("settle-without-fence") { before.fence } else { settle.fence };
+    let permits = lock(&book.queue).keys_of_permits(HoldId::of(before));
     let applied = book.apply(fence, before, change)?;
     if let Some((limit, throttled)) = plan::lesson(settle) {
-        learn(book, before, limit, throttled, settle.now)?;
+        learn(book, (before, permits), limit, throttled, settle.now)?;
     }
     Ok(Settled { delivery: applied.delivery, ended: applied.ended, woken: applied.woken, notified: applied.notified })
 }
@@ -39,7 +40,7 @@ fn settle_one(book: &mut Book<'_>, settle: &Settle, before: &Delivery) -> Try<Se
 /// What a target said of its limits: those that the delivery took, or else its consumer, are left alone.
 fn learn(
     book: &mut Book<'_>,
-    before: &Delivery,
+    (before, permits): (&Delivery, Vec<KeyRef>),
     limit: Option<&str>,
     throttled: Option<Closure>,
     now: Timestamp,
@@ -51,7 +52,7 @@ fn learn(
     };
     if takes_limits || is_declared {
         let limit = limit.filter(|_| is_declared);
-        lock(&book.queue).learn(before, limit, throttled.as_ref(), now);
+        lock(&book.queue).learn((before, permits), limit, throttled.as_ref(), now);
         if let (Some(limit), Some(_)) = (limit, &throttled) {
             super::limits::write_limit(book, limit)?;
         }

@@ -45,6 +45,7 @@ CREATE TABLE limit_keys (
     tat   INTEGER NOT NULL,                  -- the theoretical arrival time of its rate, in nanoseconds
     pause TEXT,
     adapt TEXT,                              -- the rate it has found, as JSON
+    ramp  INTEGER,                           -- after a pause without a rate: how many may run
     PRIMARY KEY (name, key)
 ) STRICT, WITHOUT ROWID;
 
@@ -153,7 +154,7 @@ CREATE TABLE deliveries (
 ) STRICT;
 CREATE INDEX deliveries_ready ON deliveries (consumer, grp, turn, priority DESC, due) WHERE state = 0 AND ready = 1;
 CREATE INDEX deliveries_due ON deliveries (consumer, due) WHERE state = 0 AND ready = 0;
-CREATE INDEX deliveries_ordered ON deliveries (consumer, grp) WHERE ordered = 1 AND state < 2;
+CREATE INDEX deliveries_ordered ON deliveries (consumer, grp, state DESC) WHERE ordered = 1 AND state < 2;
 CREATE INDEX deliveries_running ON deliveries (node, lease, consumer) WHERE state = 1;
 CREATE INDEX deliveries_dead ON deliveries (state) WHERE state = 3;
 CREATE INDEX deliveries_later ON deliveries (later) WHERE later IS NOT NULL;
