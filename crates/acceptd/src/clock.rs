@@ -17,6 +17,11 @@ pub trait Clock: Send + Sync + 'static {
 
     /// Follows the machine's clock after it was set.
     fn follow(&self, _micros: i64) {}
+
+    /// How long the machine has been running, beside this clock's time; None for a clock that has nothing to do with it.
+    fn uptime(&self) -> Option<Uptime> {
+        None
+    }
 }
 
 /// The machine's clock.
@@ -69,35 +74,44 @@ impl Clock for SteadyClock {
     fn follow(&self, micros: i64) {
         self.base.fetch_add(micros, Ordering::Relaxed);
     }
+
+    fn uptime(&self) -> Option<Uptime> {
+        Uptime::read(self.now())
+    }
 }
 
-/// What tells after a restart whether the machine's clock was set meanwhile: how long the machine has been running.
+/// By how much a reading of the uptime may be off.
+const INEXACT: i64 = 10_000;
+
+/// What tells after a restart whether the machine's clock was set meanwhile: how long the machine has been running, and
+/// the time of whoever measured by a clock then.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Uptime {
+pub struct Uptime {
     /// Which run of the machine.
-    pub(crate) boot: String,
+    pub boot: String,
     /// Microseconds since its start, sleep included.
-    pub(crate) micros: i64,
-    /// The machine's clock at that moment.
-    pub(crate) wall: Timestamp,
+    pub micros: i64,
+    /// The clock at that moment.
+    pub at: Timestamp,
 }
 
 impl Uptime {
-    /// Now; None where the system does not tell.
-    pub(crate) fn read() -> Option<Self> {
+    /// Now, beside a clock that shows this. None where the system does not tell.
+    pub(crate) fn read(at: Timestamp) -> Option<Self> {
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim().to_owned();
         let uptime = std::fs::read_to_string("/proc/uptime").ok()?;
         let seconds: f64 = uptime.split_whitespace().next()?.parse().ok()?;
-        Some(Self { boot, micros: (seconds * 1e6) as i64, wall: SystemClock.now() })
+        Some(Self { boot, micros: (seconds * 1e6) as i64, at })
     }
 
-    /// By how much the clock was set since then, when that is more than the reading is exact to.
+    /// By how much more the clock moved than time passed since then; rather a little too much than too little, so that
+    /// what must not happen before its time does not.
     pub(crate) fn set_since(&self, then: &Self) -> i64 {
         if self.boot != then.boot {
             return 0;
         }
-        let set = (self.wall.as_micros() - then.wall.as_micros()) - (self.micros - then.micros);
-        if set.abs() >= SET { set } else { 0 }
+        let set = (self.at.as_micros() - then.at.as_micros()) - (self.micros - then.micros);
+        set + INEXACT
     }
 }
 

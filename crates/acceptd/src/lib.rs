@@ -25,7 +25,7 @@ pub mod target;
 mod timestamp;
 pub mod wait;
 
-pub use clock::{Clock, ManualClock, SteadyClock, SystemClock};
+pub use clock::{Clock, ManualClock, SteadyClock, SystemClock, Uptime};
 pub use consumer::{Consumer, Context, Emits, Limits, Progress, State, Steps};
 pub use data::{Data, JSON, NESTING_MAX, check_json, is_json};
 pub use delivery::{Attempt, Delivery};

@@ -91,7 +91,7 @@ impl Push {
             Err(error) => return Reply::Ended(Err(Fail::terminal("bad-event", error))),
         };
         match self.client.execute(request).await {
-            Ok(response) => answer::reply(response, &self.terms, SystemClock.now()).await,
+            Ok(response) => answer::reply(response, &self.terms, context.now()).await,
             Err(error) => Reply::Ended(Err(answer::unanswered(&error))),
         }
     }

@@ -55,7 +55,7 @@ pub(crate) async fn backlog(size: u64) -> Result<()> {
     Ok(())
 }
 
-async fn fill(server: &Server, count: u64) -> Result<()> {
+pub(super) async fn fill(server: &Server, count: u64) -> Result<()> {
     server.pause().await?;
     let request = load::post("/v1/events/bench.measured", &Measured::json(0));
     let answers = load::run(server.address(), 128, request, Until::Sent(count)).await?;
@@ -63,7 +63,7 @@ async fn fill(server: &Server, count: u64) -> Result<()> {
     Ok(())
 }
 
-async fn drain(server: &Server, count: u64) -> Result<f64> {
+pub(super) async fn drain(server: &Server, count: u64) -> Result<f64> {
     let started = Instant::now();
     server.resume().await?;
     server.drained(PATIENCE).await?;

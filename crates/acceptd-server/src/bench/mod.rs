@@ -8,6 +8,7 @@ mod child;
 mod drain;
 mod flow;
 mod latency;
+mod limits;
 mod load;
 mod report;
 mod server;
@@ -48,6 +49,8 @@ enum Scenario {
     Flow,
     /// A large backlog: memory, start, and how fast it is worked off.
     Backlog,
+    /// What limits cost, and what a key that very many wait for does to everybody else.
+    Limits,
     /// The server that the others start.
     #[command(hide = true)]
     Server(#[command(flatten)] ServerArgs),
@@ -67,13 +70,15 @@ pub(crate) async fn run(args: BenchArgs) -> Result<()> {
         Some(Scenario::Latency) => latency::run().await,
         Some(Scenario::Flow) => flow::run().await,
         Some(Scenario::Backlog) => drain::backlog(args.backlog).await,
+        Some(Scenario::Limits) => limits::run(args.backlog).await,
         None => {
             report::machine();
             accept::run(seconds).await?;
             drain::run().await?;
             latency::run().await?;
             flow::run().await?;
-            drain::backlog(args.backlog).await
+            drain::backlog(args.backlog).await?;
+            limits::run(args.backlog).await
         }
     }
 }

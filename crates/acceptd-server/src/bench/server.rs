@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use acceptd::consumer::Consumer;
-use acceptd::{Acceptd, Done, Engine, Event, Outcome, State};
+use acceptd::{Acceptd, Done, Engine, Event, Limit, Outcome, State};
 use acceptd_http::HttpSettings;
 use acceptd_http::target::{Push, PushClient};
 use anyhow::Result;
@@ -26,6 +26,9 @@ pub(crate) struct ServerArgs {
     /// `function`, or the URL of an HTTP consumer.
     #[arg(long, default_value = "function")]
     consumer: String,
+    /// Whether a limit that never holds anything is taken by each delivery.
+    #[arg(long)]
+    limited: bool,
     /// Deliveries that may run at once.
     #[arg(long, default_value_t = 1_024)]
     concurrency: usize,
@@ -47,6 +50,23 @@ impl Event for Measured {
 impl Measured {
     pub(crate) fn json(sent: u64) -> String {
         format!(r#"{{"sent":{sent},"filler":"{}"}}"#, "x".repeat(150))
+    }
+}
+
+/// An event of a consumer with a lock; those of the key `full` never end.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Held {
+    key: String,
+    sent: u64,
+}
+
+impl Event for Held {
+    const TYPE: &'static str = "bench.held";
+}
+
+impl Held {
+    pub(crate) fn json(key: &str, sent: u64) -> String {
+        format!(r#"{{"key":"{key}","sent":{sent}}}"#)
     }
 }
 
@@ -76,13 +96,27 @@ pub(crate) fn micros_now() -> u64 {
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
-async fn note(event: Measured, State(seen): State<Seen>) -> Outcome {
-    seen.done.fetch_add(1, Ordering::Relaxed);
-    if event.sent > 0 {
-        let mut latencies = seen.latencies.lock().unwrap_or_else(PoisonError::into_inner);
-        if latencies.len() < LATENCIES_MAX {
-            latencies.push(micros_now().saturating_sub(event.sent));
+impl Seen {
+    fn note(&self, sent: u64) {
+        self.done.fetch_add(1, Ordering::Relaxed);
+        if sent > 0 {
+            let mut latencies = self.latencies.lock().unwrap_or_else(PoisonError::into_inner);
+            if latencies.len() < LATENCIES_MAX {
+                latencies.push(micros_now().saturating_sub(sent));
+            }
         }
+    }
+}
+
+async fn note(event: Measured, State(seen): State<Seen>) -> Outcome {
+    seen.note(event.sent);
+    Done::new()
+}
+
+async fn hold(event: Held, State(seen): State<Seen>) -> Outcome {
+    seen.note(event.sent);
+    if event.key == "full" {
+        std::future::pending::<()>().await;
     }
     Done::new()
 }
@@ -95,7 +129,14 @@ pub(crate) async fn run(args: ServerArgs) -> Result<()> {
         url => Consumer::to("noop", [Measured::TYPE], Arc::new(Push::new(PushClient::new()?, url, None)?)),
     };
     let consumer = consumer.concurrency(args.concurrency);
-    let engine = Acceptd::open(&args.store).state(seen.clone()).consumer(consumer).start().await?;
+    let consumer = if args.limited { consumer.limit("wide") } else { consumer };
+    let engine = Acceptd::open(&args.store)
+        .state(seen.clone())
+        .limit(Limit::new("wide").rate("1000000/s burst 1000000")?.concurrency(1_000_000))
+        .consumer(consumer)
+        .consumer(Consumer::new("held", hold).lock("/key").timeout("1d"))
+        .start()
+        .await?;
     let stats = {
         let engine = engine.clone();
         get(async move || Json(stats(&engine, &seen)))

@@ -24,6 +24,16 @@ impl<T: Clone> Ledger<T> {
         self.0.lock().expect("no panic").clone()
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.lock().expect("no panic").len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// The last of them.
     pub fn last(&self, count: usize) -> Vec<T> {
         let entries = self.0.lock().expect("no panic");

@@ -13,6 +13,7 @@ pub mod checker;
 pub mod config;
 pub mod http;
 pub mod ledger;
+pub mod limits;
 pub mod load;
 pub mod receiver;
 pub mod server;

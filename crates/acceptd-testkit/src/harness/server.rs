@@ -53,6 +53,11 @@ impl Site {
         &self.database
     }
 
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// Where the server listens, in every life.
     pub fn address(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.port).into()
@@ -68,7 +73,15 @@ impl Site {
     /// # Errors
     /// When it ended before it was ready.
     pub async fn start(&self, config: &Config, environment: &[(&str, &str)]) -> Result<Server, Ended> {
-        let mut server = self.spawn(config, environment);
+        self.start_on(&config.to_toml(&self.database), environment).await
+    }
+
+    /// Starts a process with this configuration file and waits until it is ready.
+    ///
+    /// # Errors
+    /// When it ended before it was ready.
+    pub async fn start_on(&self, toml: &str, environment: &[(&str, &str)]) -> Result<Server, Ended> {
+        let mut server = self.spawn_on(toml, environment);
         server.wait_ready().await?;
         server.ready_after = server.started.elapsed();
         Ok(server)
@@ -76,8 +89,12 @@ impl Site {
 
     /// Starts a process and waits for nothing.
     pub fn spawn(&self, config: &Config, environment: &[(&str, &str)]) -> Server {
+        self.spawn_on(&config.to_toml(&self.database), environment)
+    }
+
+    fn spawn_on(&self, toml: &str, environment: &[(&str, &str)]) -> Server {
         let file = self.folder.path().join("acceptd.toml");
-        std::fs::write(&file, config.to_toml(&self.database)).expect("the configuration is written");
+        std::fs::write(&file, toml).expect("the configuration is written");
         let started = Instant::now();
         let server = binary().to_str().expect("a path in UTF-8").to_owned();
         let words: Vec<_> = self.under.iter().cloned().chain([server]).collect();

@@ -121,7 +121,8 @@ pub fn check_answer(command: &Command, answer: &str) -> Result<(), String> {
     let (Command::Settle { fence, .. }
     | Command::Extend { fence, .. }
     | Command::Report { fence, .. }
-    | Command::Remember { fence, .. }) = command
+    | Command::Remember { fence, .. }
+    | Command::Permit { fence, .. }) = command
     else {
         return Ok(());
     };
@@ -144,6 +145,7 @@ fn recount<'a>(deliveries: impl Iterator<Item = &'a Delivery>) -> Tally {
     tally
 }
 
-fn holds(condition: bool, what: &str) -> Result<(), String> {
+/// An error that names what does not hold.
+pub(super) fn holds(condition: bool, what: &str) -> Result<(), String> {
     if condition { Ok(()) } else { Err(format!("this does not hold: {what}")) }
 }

@@ -5,18 +5,16 @@ use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
-use acceptd::limit::Policy;
 use acceptd::store::{
-    Accept, Chain, Claim, ConsumerResult, ConsumerView, DeadLetter, DeadLetters, DeliveryView, Health, IdempotencyKey,
-    NotificationQuery, OperationFilter, Page, Register, Replay, Serving, Settle, Step, Stopped, Verdict,
+    Accept, Chain, Claim, Claims, ConsumerResult, ConsumerView, DeadLetter, DeadLetters, DeliveryView, GroupCount,
+    Health, HoldId, IdempotencyKey, Item, LimitView, NotificationQuery, OperationFilter, Page, Permit, Permitted,
+    Register, Replay, Settle, Standing, Step, Stopped, Verdict,
 };
-use acceptd::{
-    DeliveryId, Draft, Gate, NewEvent, NodeId, Notice, Notification, NotificationId, OperationId, Result, Route, Store,
-    Timestamp, Weight,
-};
+use acceptd::{DeliveryId, Gate, NodeId, Notice, Notification, NotificationId, OperationId, Result, Store, Timestamp};
 
-use super::{CONSUMERS, Command, Ending, Fence, Request, RootEvent};
-use crate::factory::{ALL, LEASE, emit, failure, json, node, progress, retry_at, throttled, wanted};
+use super::scene::{self, CONSUMERS, LIMITS};
+use super::{Command, Ending, Fence, Request};
+use crate::factory::{ALL, LEASE, failure, json, key, node, of_limit, progress};
 use crate::store::reopen::Reopen;
 
 /// A store and what has been seen of it.
@@ -29,6 +27,19 @@ pub struct Side<'a> {
     attempts: Vec<(DeliveryId, u64)>,
     names: HashMap<String, usize>,
     reopened: u8,
+    permits: Vec<HoldId>,
+    seen: Seen,
+}
+
+/// What the last command gave out.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// What a claim gave.
+    pub claims: Claims,
+    /// The permit that was given.
+    pub permitted: Option<Permitted>,
+    /// The permit that was given back.
+    pub given_back: Option<HoldId>,
 }
 
 /// Everything that a store shows.
@@ -42,6 +53,10 @@ pub struct Picture {
     pub notifications: Vec<Notification>,
     /// Consumers.
     pub consumers: Vec<ConsumerView>,
+    /// Limits.
+    pub limits: Vec<LimitView>,
+    /// What holds each group of a live delivery.
+    pub standings: Vec<(String, String, Standing)>,
     /// Its health.
     pub health: Health,
 }
@@ -57,6 +72,10 @@ pub struct OperationPicture {
     pub live: Vec<DeliveryView>,
     /// The steps of its deliveries.
     pub steps: Vec<Vec<(String, Vec<u8>)>>,
+    /// Its items.
+    pub items: Vec<Item>,
+    /// What waits and runs of it.
+    pub groups: Vec<GroupCount>,
 }
 
 impl<'a> Side<'a> {
@@ -71,7 +90,14 @@ impl<'a> Side<'a> {
             attempts: Vec::new(),
             names: HashMap::new(),
             reopened: 0,
+            permits: Vec::new(),
+            seen: Seen::default(),
         }
+    }
+
+    /// What the last command gave out.
+    pub fn seen(&self) -> &Seen {
+        &self.seen
     }
 
     fn store(&self) -> &dyn Store {
@@ -85,9 +111,11 @@ impl<'a> Side<'a> {
 
     /// Runs a command and tells the answer, ids apart.
     pub async fn perform(&mut self, command: &Command, now: Timestamp) -> String {
+        self.seen = Seen::default();
         let answer = match command {
             Command::Accept(request) => self.accept(request, now).await,
-            Command::Claim { consumer, node, max } => self.claim(*consumer, *node, *max, now).await,
+            Command::Claim { consumers, node, max } => self.claim(consumers, *node, *max, now).await,
+            Command::Permit { .. } | Command::GiveBack(_) => self.permit(command, now).await,
             Command::Settle { attempt, fence, verdict } => self.settle((*attempt, *fence), verdict, now).await,
             Command::Cancel(number) => match back(&self.operations, *number) {
                 Some(id) => stopped(self.store().cancel(id, now).await),
@@ -137,13 +165,33 @@ impl<'a> Side<'a> {
         }))
     }
 
-    async fn claim(&mut self, consumer: usize, number: u8, max: usize, now: Timestamp) -> String {
-        let consumer = CONSUMERS[consumer].to_owned();
-        let claim = Claim { wanted: vec![wanted(&consumer, max)], node: self.node(number), now };
+    async fn claim(&mut self, consumers: &[usize], number: u8, max: usize, now: Timestamp) -> String {
+        let wanted = consumers.iter().map(|consumer| scene::wanted(CONSUMERS[*consumer], max)).collect();
+        let claim = Claim { wanted, node: self.node(number), now };
         let answer = self.store().claim(claim).await;
+        self.seen.claims = answer.as_ref().ok().cloned().unwrap_or_default();
         let claimed = answer.iter().flat_map(|claims| &claims.claimed);
         let attempts: Vec<_> = claimed.map(|claimed| (claimed.delivery.id, claimed.delivery.fence)).collect();
         self.attempts.extend(attempts);
+        told(answer)
+    }
+
+    async fn permit(&mut self, command: &Command, now: Timestamp) -> String {
+        if let Command::GiveBack(number) = command {
+            let Some(id) = back(&self.permits, *number) else { return String::new() };
+            self.seen.given_back = Some(id);
+            return told(self.store().give_back(id, now).await);
+        }
+        let Command::Permit { attempt, fence, limit, key: value } = command else { return String::new() };
+        let Some((delivery, fence)) = self.attempt(*attempt, *fence) else { return String::new() };
+        let value = if LIMITS[*limit] == "slots" { String::new() } else { value.to_string() };
+        let permit = Permit { delivery, fence, key: key(LIMITS[*limit], &value), now };
+        let answer = self.store().permit(permit).await;
+        self.seen.permitted = answer.as_ref().ok().cloned();
+        self.permits.extend(self.seen.permitted.iter().filter_map(|permitted| match permitted {
+            Permitted::Held { id, .. } => Some(*id),
+            Permitted::Busy(_) => None,
+        }));
         told(answer)
     }
 
@@ -197,15 +245,25 @@ impl<'a> Side<'a> {
                 told(store.pause(CONSUMERS[*consumer].into(), closure).await)
             }
             Command::Resume(consumer) => told(store.resume(CONSUMERS[*consumer].into(), now).await),
+            Command::PauseLimit { limit, key, seconds } => {
+                let closure = crate::factory::pause(now, seconds.map(|seconds| later(now, seconds)));
+                let key = key.map(|key| key.to_string());
+                told(store.pause(of_limit(LIMITS[*limit], key.as_deref()), closure).await)
+            }
+            Command::ResumeLimit { limit, key } => {
+                let key = key.map(|key| key.to_string());
+                told(store.resume(of_limit(LIMITS[*limit], key.as_deref()), now).await)
+            }
             Command::Register { node: number, consumers } => {
-                let consumers = consumers.iter().map(|consumer| serving(*consumer)).collect();
-                let register = Register { node: self.node(*number), consumers, limits: Vec::new(), lease: LEASE, now };
+                let consumers = consumers.iter().map(|consumer| scene::serving(CONSUMERS[*consumer])).collect();
+                let limits = LIMITS.iter().map(|name| scene::limit(name)).collect();
+                let register = Register { node: self.node(*number), consumers, limits, lease: LEASE, now };
                 told(store.register(register).await.map(|mut registered| {
                     registered.woken.sort();
                     registered
                 }))
             }
-            Command::Heartbeat(number) => told(store.heartbeat(self.node(*number), now).await.map(|mut shut| {
+            Command::Heartbeat(number) => told(store.heartbeat(self.node(*number), now, None).await.map(|mut shut| {
                 shut.sort_by(|one, other| one.0.cmp(&other.0));
                 shut
             })),
@@ -234,7 +292,16 @@ impl<'a> Side<'a> {
         let mut consumers = store.consumers(now).await.unwrap();
         consumers.sort_by(|one, other| one.name.cmp(&other.name));
         let dead_letters = store.dead_letters(ALL).await.unwrap().items;
-        Picture { operations, dead_letters, notifications, consumers, health: store.health() }
+        let limits = store.limits(now).await.unwrap();
+        let live = operations.iter().flat_map(|one| &one.live).map(|view| &view.delivery);
+        let mut groups: Vec<_> = live.map(|one| (one.consumer.clone(), one.lane.group.clone())).collect();
+        groups.sort();
+        groups.dedup();
+        let standings = store.standing(groups.clone(), now).await.unwrap();
+        let standings = groups.into_iter().zip(standings);
+        let standings = standings.map(|((consumer, group), standing)| (consumer, group, standing)).collect();
+        let health = store.health();
+        Picture { operations, dead_letters, notifications, consumers, limits, standings, health }
     }
 
     /// Remembers what a picture shows for the first time, so that commands can speak of it.
@@ -300,7 +367,9 @@ async fn picture_of(store: &dyn Store, id: OperationId) -> OperationPicture {
             steps.push(store.steps(delivery.id).await.unwrap());
         }
     }
-    OperationPicture { chain, results, live, steps }
+    let items = store.items(id, None, ALL.size).await.unwrap().items;
+    let groups = store.groups(id).await.unwrap();
+    OperationPicture { chain, results, live, steps, items, groups }
 }
 
 /// An answer as text; of a refusal only the kind counts.
@@ -329,22 +398,8 @@ fn later(now: Timestamp, seconds: u64) -> Timestamp {
     now + Duration::from_secs(seconds)
 }
 
-fn serving(consumer: usize) -> Serving {
-    let weight = if CONSUMERS[consumer] == "inbox" { Weight::Inbox } else { Weight::Tracked };
-    let name = CONSUMERS[consumer].to_owned();
-    Serving { on: vec![name.clone()], consumer: name, weight, policy: Policy::default() }
-}
-
-fn routes(routes: &[(usize, Weight)]) -> Vec<Route> {
-    routes.iter().map(|(to, weight)| Route { weight: *weight, ..Route::to(CONSUMERS[*to]) }).collect()
-}
-
 fn accept(request: &Request, now: Timestamp) -> Accept {
-    let event = |event: &RootEvent| {
-        let mut draft = Draft::new(CONSUMERS[event.kind]);
-        draft.id = event.id.map(|id| format!("event {id}"));
-        NewEvent { draft, routes: routes(&event.routes) }
-    };
+    let owner = request.owner.map(|owner| format!("owner {owner}"));
     let key = |(key, request): (u8, u8)| IdempotencyKey {
         scope: "caller".to_owned(),
         key: key.to_string(),
@@ -352,8 +407,8 @@ fn accept(request: &Request, now: Timestamp) -> Accept {
         expires: later(now, 3_600),
     };
     Accept {
-        events: request.events.iter().map(event).collect(),
-        owner: request.owner.map(|owner| format!("owner {owner}")),
+        events: request.events.iter().map(|root| scene::event(root, owner.as_deref())).collect(),
+        owner,
         due: later(now, request.delay),
         priority: request.priority,
         idempotency: request.key.map(key),
@@ -366,19 +421,21 @@ fn verdict(ending: &Ending, now: Timestamp) -> Verdict {
     match ending {
         Ending::Done { result, emit: events, notify } => Verdict::Done {
             result: result.then(|| json("{}")),
-            emit: events.iter().map(|to| emitted(to)).collect(),
+            emit: events.iter().map(|to| scene::emitted(to)).collect(),
             notify: notify.then(|| Notice { title: "a word".to_owned(), ..Notice::default() }),
             progress: result.then(|| progress(10)),
             pause: None,
         },
-        Ending::Retry(seconds) => retry_at(later(now, *seconds)),
+        Ending::Retry { seconds, unfinished } => {
+            Verdict::Retry { due: later(now, *seconds), failure: failure("it broke"), unfinished: *unfinished }
+        }
         Ending::Snooze(seconds) => Verdict::Snooze { due: later(now, *seconds) },
-        Ending::Throttled(seconds) => throttled(later(now, *seconds)),
-        Ending::Release => Verdict::Release { unfinished: false },
+        Ending::Throttled { seconds, limit } => Verdict::Throttled {
+            due: later(now, *seconds),
+            failure: failure("too many"),
+            limit: limit.map(|limit| LIMITS[limit].to_owned()),
+        },
+        Ending::Release { unfinished } => Verdict::Release { unfinished: *unfinished },
         Ending::GiveUp(keep) => Verdict::GiveUp { failure: failure("no"), outcome: keep.then(|| json("[]")) },
     }
-}
-
-fn emitted(to: &[(usize, Weight)]) -> NewEvent {
-    NewEvent { routes: routes(to), ..emit("emitted", "nobody", Weight::Tracked) }
 }

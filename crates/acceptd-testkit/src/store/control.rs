@@ -95,7 +95,7 @@ pub async fn rescue_takes_from_silent_nodes(store: Arc<dyn Store>) {
     serve(&*store, 2, &["c"], START).await;
     let id = accept("a").deliver_to("c").id_from(&*store).await;
     let lost = claim_for(&*store, 1, "c", at(1)).await;
-    store.heartbeat(node(2), at(11)).await.unwrap();
+    store.heartbeat(node(2), at(11), None).await.unwrap();
     let rescued = store.rescue(node(2), LEASE, at(11)).await.unwrap();
     assert_eq!(rescued.len(), 1);
     assert_eq!((rescued[0].delivery.state, rescued[0].delivery.attempts), (State::Waiting, 1));
@@ -113,7 +113,7 @@ pub async fn rescue_leaves_living_nodes_alone(store: Arc<dyn Store>) {
     accept("a").deliver_to("c").to(&*store).await;
     let attempt = claim_for(&*store, 1, "c", START).await;
     for second in [8, 16, 24] {
-        store.heartbeat(node(1), at(second)).await.unwrap();
+        store.heartbeat(node(1), at(second), None).await.unwrap();
         assert!(store.rescue(node(2), LEASE, at(second + 5)).await.unwrap().is_empty());
     }
     settle(&*store, &attempt, done(), at(30)).await;
@@ -166,7 +166,7 @@ pub async fn a_lease_that_is_over_is_rescued_by_its_own_node(store: Arc<dyn Stor
     accept("a").deliver_to("c").to(&*store).await;
     let attempt = claim_for(&*store, 1, "c", START).await;
     store.extend(attempt.delivery.id, attempt.delivery.fence, at(5), START).await.unwrap();
-    store.heartbeat(node(1), at(5)).await.unwrap();
+    store.heartbeat(node(1), at(5), None).await.unwrap();
     assert_eq!(store.rescue(node(1), LEASE, at(5)).await.unwrap().len(), 1);
 }
 
@@ -220,7 +220,7 @@ pub async fn registering_wakes_consumers_with_waiting_deliveries(store: Arc<dyn 
 /// The time in which nobody served a consumer is noted as a closure.
 pub async fn the_time_without_a_consumer_is_noted(store: Arc<dyn Store>) {
     serve(&*store, 1, &["c"], START).await;
-    store.heartbeat(node(1), at(5)).await.unwrap();
+    store.heartbeat(node(1), at(5), None).await.unwrap();
     let id = accept("a").deliver_to("c").now(at(6)).id_from(&*store).await;
     serve(&*store, 2, &["c"], at(60)).await;
     run(&*store, "c", done(), at(61)).await;

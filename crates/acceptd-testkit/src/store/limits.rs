@@ -126,27 +126,35 @@ pub async fn a_saturated_key_never_delays_another(store: Arc<dyn Store>) {
 /// Several limits are taken together or not at all: what waits for one holds no slot and no start of another.
 pub async fn limits_are_taken_all_or_none(store: Arc<dyn Store>) {
     let (one, two) = (Limit::new("one").concurrency(1), Limit::new("two").concurrency(1));
-    let rate = Limit::new("rate").rate("1/h").unwrap();
+    // In the order of the names the rate is looked at first.
+    let rate = Limit::new("a-rate").rate("1/10s").unwrap();
     let all = held(serving("all", "a"), &[&one, &two, &rate]);
     let (of_one, of_two) = (held(serving("of-one", "a"), &[&one]), held(serving("of-two", "a"), &[&two, &rate]));
-    declare(&*store, &[&one, &two, &rate], &[&all, &of_one, &of_two], START).await;
+    let of_rate = held(serving("of-rate", "a"), &[&rate]);
+    declare(&*store, &[&one, &two, &rate], &[&all, &of_one, &of_two, &of_rate], START).await;
     put(&*store, &of_one, "u", "", START).await;
     let first = claim_one(&*store, "of-one", START).await;
     put(&*store, &all, "u", "", START).await;
-    assert!(claim(&*store, "all", at(1)).await.claimed.is_empty());
+    assert!(claim(&*store, "all", at(1)).await.claimed.is_empty(), "one slot is held");
     put(&*store, &of_two, "u", "", at(1)).await;
     let second = claim_one(&*store, "of-two", at(1)).await;
-    assert_eq!(settle(&*store, &first, done(), at(2)).await.woken, ["all"]);
-    assert!(claim(&*store, "all", at(2)).await.claimed.is_empty(), "the other slot is held");
-    put(&*store, &of_one, "u", "", at(2)).await;
-    claim_one(&*store, "of-one", at(2)).await;
-    settle(&*store, &second, done(), at(3)).await;
-    assert!(claim(&*store, "all", at(3)).await.claimed.is_empty());
-    settle(&*store, &claimed_before(&*store, "of-one").await, done(), at(4)).await;
-    assert!(claim(&*store, "all", at(4)).await.claimed.is_empty(), "the hour's start was not for it");
-    let claimed = claim(&*store, "all", at(3_700)).await.claimed.remove(0);
+    assert_eq!(second.start, at(1), "what waited took no start");
+    assert_eq!(settle(&*store, &first, done(), at(20)).await.woken, ["all"]);
+    assert!(claim(&*store, "all", at(20)).await.claimed.is_empty(), "the other slot is held");
+    put(&*store, &of_one, "u", "", at(20)).await;
+    put(&*store, &of_rate, "u", "", at(20)).await;
+    let third = claim_one(&*store, "of-one", at(20)).await;
+    assert_eq!(claim_one(&*store, "of-rate", at(20)).await.start, at(20), "what waits took no slot and no start");
+    settle(&*store, &second, done(), at(21)).await;
+    settle(&*store, &third, done(), at(22)).await;
+    assert!(claim(&*store, "all", at(22)).await.claimed.is_empty(), "the next start is later");
+    let claimed = claim_one(&*store, "all", at(31)).await;
     let keys: Vec<_> = claimed.keys.iter().map(|granted| &*granted.key.limit).collect();
-    assert_eq!(keys, ["one", "rate", "two"]);
+    assert_eq!(keys, ["a-rate", "one", "two"]);
+    for serving in [&of_one, &of_two, &of_rate] {
+        put(&*store, serving, "u", "", at(31)).await;
+        assert!(claim(&*store, &serving.consumer, at(31)).await.claimed.is_empty(), "it holds all of them");
+    }
 }
 
 /// A limit that two consumers name is one limit, whether they claim together, and take turns, or apart.

@@ -8,6 +8,7 @@ mod crash;
 mod disk;
 mod flood;
 mod fsync;
+mod limits;
 mod planted;
 mod prune;
 mod sigterm;

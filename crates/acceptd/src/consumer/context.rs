@@ -79,6 +79,12 @@ impl Context {
         self.0.deadline
     }
 
+    /// The present instant, by the clock that the deadline was told by.
+    pub fn now(&self) -> Timestamp {
+        let left = i64::try_from(self.left().as_micros()).unwrap_or(i64::MAX);
+        Timestamp::from_micros(self.0.deadline.as_micros().saturating_sub(left))
+    }
+
     /// How much time is left of the attempt. What a remote target is told is a little less: see [`Context::depart`].
     pub fn left(&self) -> Duration {
         self.0.ends.saturating_duration_since(Instant::now())

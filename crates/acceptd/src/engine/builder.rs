@@ -171,6 +171,7 @@ impl Acceptd {
             declared: self.declared,
             served,
             pacer: Pacer::new(),
+            steady: tokio::sync::RwLock::default(),
             freed: Notify::new(),
             states: Arc::new(self.states),
             reports: Arc::new(Reports::default()),

@@ -40,6 +40,7 @@ impl Engine {
     }
 
     async fn renew(&self, delivery: DeliveryId, fence: u64, lease: Option<Duration>) -> Result<()> {
+        let _steady = self.0.steady.read().await;
         let (now, longest) = (self.now(), Duration::from_secs(24 * 3600));
         let lease = lease.unwrap_or(self.settings().target_lease).min(longest);
         self.0.store.extend(delivery, fence, now + lease, now).await?;
@@ -52,7 +53,8 @@ impl Engine {
     async fn end(&self, id: DeliveryId, fence: u64, outcome: Outcome) -> Result<()> {
         let DeliveryView { delivery, event, owner, .. } = self.0.store.delivery(id).await?;
         let consumer = self.consumer(&delivery.consumer).ok_or_else(|| not_served(&delivery))?;
-        let verdict = self.verdict(consumer, &delivery, &event, owner.as_deref(), outcome);
+        let _steady = self.0.steady.read().await;
+        let verdict = self.verdict(consumer, (&delivery, &event, owner.as_deref()), outcome, self.now());
         self.store_end(id, fence, verdict).await.map(drop)
     }
 }

@@ -84,9 +84,10 @@ impl Dispatcher {
 
     /// Claims and starts; returns how many. Runs apart from the loop: a stored claim must never be dropped half way.
     async fn claim(&self, engine: &Engine, wanted: Vec<Wanted>) -> Result<(usize, Claims)> {
-        let claim = Claim { wanted, node: engine.0.node, now: engine.now() };
         let owned = engine.clone();
         let claiming = engine.0.tracker.spawn(async move {
+            let _steady = owned.0.steady.read().await;
+            let claim = Claim { wanted, node: owned.0.node, now: owned.now() };
             let mut claims = owned.0.store.claim(claim).await?;
             let claimed = std::mem::take(&mut claims.claimed);
             let count = claimed.len();

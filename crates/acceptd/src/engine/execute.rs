@@ -17,8 +17,8 @@ use crate::{Fail, Outcome, Timestamp};
 
 /// How an attempt came to its end on this node.
 pub(crate) enum Attempted {
-    /// Its target said how.
-    Ended(Outcome),
+    /// Its target said how, at this instant by the clock that the attempt was told.
+    Ended(Outcome, Timestamp),
     /// Its target took it over for so long.
     TakenOver(std::time::Duration),
     /// It was stopped: by a cancel, which is stored already, or because the node gives it back.
@@ -27,25 +27,34 @@ pub(crate) enum Attempted {
     Unstarted,
 }
 
-/// Starts every claimed delivery.
+/// When a claimed delivery may start, and when its slots are others' at the latest, by a clock that nobody can set.
+#[derive(Clone, Copy)]
+struct Times {
+    start: Instant,
+    ends: Option<Instant>,
+}
+
+/// Starts every claimed delivery. Called before the clock can be set again after the claim.
 pub(crate) fn start(engine: &Engine, claimed: Vec<Claimed>) {
     for claimed in claimed {
         let Some(served) = engine.0.served.get(&claimed.delivery.consumer) else { continue };
         served.enter();
+        let (start, ends) = (engine.instant(claimed.start), claimed.delivery.deadline);
+        let times = Times { start, ends: ends.map(|ends| engine.instant(ends)) };
         let (owned, served, claimed) = (engine.clone(), Arc::clone(served), Arc::new(claimed));
         engine.0.tracker.spawn(async move {
-            run(&owned, &served, claimed).await;
+            run(&owned, &served, claimed, times).await;
             served.leave();
         });
     }
 }
 
-async fn run(engine: &Engine, served: &Served, claimed: Arc<Claimed>) {
+async fn run(engine: &Engine, served: &Served, claimed: Arc<Claimed>, times: Times) {
     let (id, stop) = (claimed.delivery.id, CancellationToken::new());
     engine.0.running.enter(id, stop.clone());
     engine.0.changes.touch(claimed.delivery.operation);
-    let attempted = match claimed.keys.is_empty() || starts(engine, &claimed, &stop).await {
-        true => attempt(engine, served, &claimed, stop).await,
+    let attempted = match claimed.keys.is_empty() || starts(engine, &claimed, times, &stop).await {
+        true => attempt(engine, served, &claimed, times, stop).await,
         false => Attempted::Unstarted,
     };
     engine.0.running.leave(id);
@@ -53,32 +62,40 @@ async fn run(engine: &Engine, served: &Served, claimed: Arc<Claimed>) {
 }
 
 /// Waits until a delivery may start. False when it is stopped, or one of its limits was paused meanwhile.
-async fn starts(engine: &Engine, claimed: &Claimed, stop: &CancellationToken) -> bool {
-    let mut wait = claimed.start.since(engine.now());
+async fn starts(engine: &Engine, claimed: &Claimed, times: Times, stop: &CancellationToken) -> bool {
+    let mut start = times.start;
     loop {
-        if !wait.is_zero() && stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
+        if start > Instant::now() && stop.run_until_cancelled(tokio::time::sleep_until(start)).await.is_none() {
             return false;
         }
-        match engine.0.pacer.ask(&claimed.keys, engine.now()) {
+        match engine.0.pacer.ask(&claimed.keys) {
             Go::Now => return true,
-            Go::After(longer) => wait = longer,
+            Go::After(longer) => start = Instant::now() + longer,
             Go::Back => return false,
         }
     }
 }
 
-async fn attempt(engine: &Engine, served: &Served, claimed: &Arc<Claimed>, stop: CancellationToken) -> Attempted {
+async fn attempt(
+    engine: &Engine,
+    served: &Served,
+    claimed: &Arc<Claimed>,
+    times: Times,
+    stop: CancellationToken,
+) -> Attempted {
     let consumer = served.consumer();
     let started = Instant::now();
-    let (deadline, departure) = (deadline(engine, served, claimed), departure(engine, claimed));
-    let left = deadline.since(engine.now());
+    let departure = departure(engine, claimed);
+    // What holds slots has until the deadline that was stored with it: after that others may have them.
+    let ends = times.ends.map_or(started + consumer.timeout, |ends| ends.min(started + consumer.timeout));
+    let left = ends.saturating_duration_since(started);
     if !consumer.target.is_remote() {
         departure.depart();
     }
     let context = Context::new(Running {
         claimed: Arc::clone(claimed),
-        deadline,
-        ends: started + left,
+        deadline: engine.now() + left,
+        ends,
         departure,
         stop: stop.clone(),
         states: Arc::clone(&engine.0.states),
@@ -87,7 +104,8 @@ async fn attempt(engine: &Engine, served: &Served, claimed: &Arc<Claimed>, stop:
         limiter: Arc::clone(&engine.0) as Arc<dyn Limiter>,
         emitted: Mutex::default(),
     });
-    let reply = AssertUnwindSafe(consumer.target.deliver(context)).catch_unwind();
+    let ended = |outcome| Attempted::Ended(outcome, context.now());
+    let reply = AssertUnwindSafe(consumer.target.deliver(context.clone())).catch_unwind();
     let timed = tokio::time::timeout(left, reply);
     match stop.run_until_cancelled(timed).await {
         None => Attempted::Stopped,
@@ -95,23 +113,16 @@ async fn attempt(engine: &Engine, served: &Served, claimed: &Arc<Claimed>, stop:
             if outcome.is_ok() {
                 served.went_well(started.elapsed());
             }
-            Attempted::Ended(outcome)
+            ended(outcome)
         }
         Some(Ok(Ok(Reply::TakenOver(lease)))) => Attempted::TakenOver(lease),
-        Some(Ok(Err(panic))) => Attempted::Ended(Err(Fail::retry("panic", panic_message(panic.as_ref())))),
+        Some(Ok(Err(panic))) => ended(Err(Fail::retry("panic", panic_message(panic.as_ref())))),
         Some(Err(_)) => {
             let limit = crate::duration::format_duration(consumer.timeout);
             let fail = Fail::retry("timeout", format!("the attempt did not end within {limit}"));
-            Attempted::Ended(Err(fail.unfinished()))
+            ended(Err(fail.unfinished()))
         }
     }
-}
-
-/// When an attempt is out of time. What holds slots has until the deadline that was stored with it: after that others
-/// may have them, whatever became of this node.
-fn deadline(engine: &Engine, served: &Served, claimed: &Claimed) -> Timestamp {
-    let deadline = engine.now() + served.consumer().timeout;
-    claimed.delivery.deadline.map_or(deadline, |stored| stored.min(deadline))
 }
 
 /// Tells the pacer when the attempt has left for its target.

@@ -14,6 +14,9 @@ use crate::{Closure, Delivery, DeliveryId, Gate, Result, Route};
 /// Waits that are told apart by their limit's key at most; when there are more, keys of a limit are told as one.
 const SHOWN_MAX: usize = 20;
 
+/// Positions are exact to one less.
+const POSITION_MAX: usize = 1_001;
+
 /// What holds groups, by consumer and group.
 pub(crate) type Standings = BTreeMap<(String, String), Standing>;
 
@@ -39,6 +42,12 @@ impl Group<'_> {
             (mine, other) => mine.is_none() && other.is_none(),
         };
         self.first.consumer == other.first.consumer && self.gate == other.gate && is_same
+    }
+
+    /// How many come before a delivery that has so many of its own group before it: groups take turns.
+    pub(crate) fn position(&self, ahead: usize) -> usize {
+        let standing = self.standing.map_or((0, 1), |standing| (standing.before, standing.turns.max(1)));
+        ahead.saturating_mul(standing.1).saturating_add(standing.0).min(POSITION_MAX)
     }
 
     /// Whether its first delivery is one that is known.

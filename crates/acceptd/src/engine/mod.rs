@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -61,6 +62,9 @@ pub(crate) struct Inner {
     declared: BTreeMap<String, EventDeclaration>,
     served: BTreeMap<String, Arc<Served>>,
     pacer: Pacer,
+    /// Held for reading by whoever reads the time and stores what follows from it, until it is stored; and for writing
+    /// while the clock follows the machine's, so that nothing is stored in the time of before.
+    steady: tokio::sync::RwLock<()>,
     /// Told when a slot of a limit is free again.
     freed: Notify,
     states: Arc<States>,
@@ -144,6 +148,11 @@ impl Engine {
         inner.stopped.cancel();
     }
 
+    /// The same instant by a clock that nobody can set.
+    pub(crate) fn instant(&self, at: Timestamp) -> Instant {
+        Instant::now() + at.since(self.now())
+    }
+
     pub(crate) fn wake(&self, consumers: &[String]) {
         for name in consumers {
             if let Some(served) = self.0.served.get(name) {
@@ -154,7 +163,7 @@ impl Engine {
 
     /// Shows that this node lives and learns which gates are shut; explanations go by that.
     pub(crate) async fn heartbeat(&self) -> Result<()> {
-        let closures = self.0.store.heartbeat(self.0.node, self.now()).await?;
+        let closures = self.0.store.heartbeat(self.0.node, self.now(), self.0.clock.uptime()).await?;
         let closures: HashMap<_, _> = closures.into_iter().collect();
         let open = self.0.served.iter().filter(|(name, _)| !closures.contains_key(*name));
         open.for_each(|(_, served)| served.open());

@@ -59,7 +59,7 @@ impl Engine {
         for (group, count) in merged(&groups) {
             let asks = matches!(group.gate, Gate::Capacity | Gate::Limit | Gate::Lock) && asked < POSITIONS_MAX;
             let ahead = match asks && group.is_listed() {
-                true => self.0.store.delivery(group.first.id).await.map(|view| view.ahead).ok(),
+                true => self.0.store.delivery(group.first.id).await.map(|view| group.position(view.ahead)).ok(),
                 false => None,
             };
             asked += usize::from(asks);
@@ -138,7 +138,8 @@ impl Engine {
     /// The store's errors.
     pub async fn explain_delivery(&self, delivery: &Delivery, ahead: Option<usize>) -> Result<WaitingOn> {
         let standings = self.standings(std::iter::once(place(delivery))).await?;
-        Ok(self.explain_group(&self.group(delivery.clone(), &standings), 1, ahead))
+        let group = self.group(delivery.clone(), &standings);
+        Ok(self.explain_group(&group, 1, ahead.map(|ahead| group.position(ahead))))
     }
 }
 

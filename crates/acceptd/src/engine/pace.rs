@@ -10,13 +10,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::Timestamp;
 use crate::limit::gcra::Pace;
 use crate::store::{Granted, KeyRef};
 
 /// By how much a start may come before its time, in nanoseconds: timers are no more exact than this, and a start that
 /// was late shall not make all that follow late. Of the jitter of 5 ms that receivers are promised it is the smaller part.
-const EARLY: i64 = 2_000_000;
+const EARLY: i64 = 1_000_000;
 /// Keys that are remembered at most before those that say nothing are dropped.
 const KEYS: usize = 4_096;
 
@@ -32,7 +31,8 @@ struct Paced {
     tat: i64,
     /// Starts that were allowed and have not left.
     reserved: u32,
-    paused_until: Option<Timestamp>,
+    /// Until when it is paused, in nanoseconds since the pacer's origin.
+    paused_until: i64,
 }
 
 /// What the last look says.
@@ -52,15 +52,14 @@ impl Pacer {
     }
 
     /// Asks whether something may start that holds these keys; when it may, its start is reserved.
-    pub(crate) fn ask(&self, keys: &[Granted], now: Timestamp) -> Go {
+    pub(crate) fn ask(&self, keys: &[Granted]) -> Go {
         let at = self.elapsed();
         let mut paced = self.lock();
         if paced.len() > KEYS {
-            let is_used = |key: &Paced| key.tat > at || key.reserved > 0;
-            paced.retain(|_, key| is_used(key) || key.paused_until.is_some_and(|until| until > now));
+            paced.retain(|_, key| key.tat > at || key.reserved > 0 || key.paused_until > at);
         }
-        let paused = |granted: &Granted| paced.get(&granted.key).and_then(|key| key.paused_until);
-        if keys.iter().filter_map(paused).any(|until| until > now) {
+        let paused = |granted: &Granted| paced.get(&granted.key).is_some_and(|key| key.paused_until > at);
+        if keys.iter().any(paused) {
             return Go::Back;
         }
         let slot = |Granted { key, pace }: &Granted| Some(paced.get(key)?.slot((*pace)?, at));
@@ -88,17 +87,18 @@ impl Pacer {
         }
     }
 
-    /// These keys are paused until then.
-    pub(crate) fn pause<'a>(&self, keys: impl IntoIterator<Item = &'a KeyRef>, until: Timestamp) {
+    /// These keys are paused for so long.
+    pub(crate) fn pause<'a>(&self, keys: impl IntoIterator<Item = &'a KeyRef>, wait: Duration) {
+        let until = self.elapsed().saturating_add(i64::try_from(wait.as_nanos()).unwrap_or(i64::MAX));
         let mut paced = self.lock();
         for key in keys {
-            paced.entry(key.clone()).or_default().paused_until = Some(until);
+            paced.entry(key.clone()).or_default().paused_until = until;
         }
     }
 
     /// A limit goes on.
     pub(crate) fn resume(&self, limit: &str) {
-        self.lock().iter_mut().filter(|(key, _)| &*key.limit == limit).for_each(|(_, key)| key.paused_until = None);
+        self.lock().iter_mut().filter(|(key, _)| &*key.limit == limit).for_each(|(_, key)| key.paused_until = 0);
     }
 
     fn elapsed(&self) -> i64 {
@@ -132,16 +132,16 @@ mod tests {
     const SECOND: Duration = Duration::from_nanos(1_000_000_000 - EARLY.unsigned_abs());
 
     fn start(pacer: &Pacer, keys: &[Granted]) {
-        assert_eq!(pacer.ask(keys, Timestamp::from_millis(0)), Go::Now);
+        assert_eq!(pacer.ask(keys), Go::Now);
         pacer.left(keys);
     }
 
     #[tokio::test(start_paused = true)]
     async fn starts_keep_their_distance() {
-        let (pacer, now) = (Pacer::new(), Timestamp::from_millis(0));
+        let pacer = Pacer::new();
         let keys = [granted("a"), granted("b")];
         start(&pacer, &keys[..1]);
-        assert_eq!(pacer.ask(&keys, now), Go::After(SECOND), "it waits for the slower of its keys");
+        assert_eq!(pacer.ask(&keys), Go::After(SECOND), "it waits for the slower of its keys");
         start(&pacer, &keys[1..]);
         tokio::time::advance(Duration::from_secs(1)).await;
         start(&pacer, &keys);
@@ -149,25 +149,26 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_leaves_late_counts_late() {
-        let (pacer, now) = (Pacer::new(), Timestamp::from_millis(0));
+        let pacer = Pacer::new();
         let keys = [granted("a")];
-        assert_eq!(pacer.ask(&keys, now), Go::Now);
+        assert_eq!(pacer.ask(&keys), Go::Now);
         tokio::time::advance(Duration::from_secs(10)).await;
-        assert_eq!(pacer.ask(&keys, now), Go::After(SECOND), "the first has not left yet");
+        assert_eq!(pacer.ask(&keys), Go::After(SECOND), "the first has not left yet");
         pacer.left(&keys);
-        assert_eq!(pacer.ask(&keys, now), Go::After(SECOND));
+        assert_eq!(pacer.ask(&keys), Go::After(SECOND));
         tokio::time::advance(Duration::from_secs(1)).await;
-        assert_eq!(pacer.ask(&keys, now), Go::Now);
+        assert_eq!(pacer.ask(&keys), Go::Now);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_paused_key_gives_back() {
         let (pacer, keys) = (Pacer::new(), [granted("a")]);
-        pacer.pause([&keys[0].key], Timestamp::from_millis(5));
-        assert_eq!(pacer.ask(&keys, Timestamp::from_millis(4)), Go::Back);
-        assert_eq!(pacer.ask(&keys, Timestamp::from_millis(5)), Go::Now);
-        pacer.pause([&keys[0].key], Timestamp::from_millis(50));
+        pacer.pause([&keys[0].key], Duration::from_millis(5));
+        assert_eq!(pacer.ask(&keys), Go::Back);
+        tokio::time::advance(Duration::from_millis(5)).await;
+        assert_eq!(pacer.ask(&keys), Go::Now);
+        pacer.pause([&keys[0].key], Duration::from_millis(50));
         pacer.resume("a");
-        assert_ne!(pacer.ask(&keys, Timestamp::from_millis(6)), Go::Back);
+        assert_ne!(pacer.ask(&keys), Go::Back);
     }
 }

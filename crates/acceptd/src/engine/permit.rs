@@ -3,11 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::Result;
+use tokio::time::Instant;
+
 use crate::consumer::{Acquiring, Context, Limiter};
 use crate::engine::pace::Go;
 use crate::engine::{Engine, Inner};
+use crate::store::queue::Grant;
 use crate::store::{HoldId, KeyRef, Permit, Permitted};
+use crate::{DeliveryId, Result};
 
 /// How long one waits at most before it looks again by itself.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -37,12 +40,11 @@ impl Engine {
         let (delivery, fence) = (context.delivery(), context.fence());
         loop {
             let freed = self.0.freed.notified();
-            let permit = Permit { delivery, fence, key: key.clone(), now: self.now() };
-            match self.0.store.permit(permit).await? {
-                Permitted::Held { id, grant } => {
-                    tokio::time::sleep(grant.start.since(self.now())).await;
+            match self.ask_for_permit(delivery, fence, key.clone()).await? {
+                Asked::Held { id, grant, start } => {
+                    tokio::time::sleep_until(start).await;
                     loop {
-                        match self.0.pacer.ask(&grant.keys, self.now()) {
+                        match self.0.pacer.ask(&grant.keys) {
                             Go::Now => {
                                 self.0.pacer.left(&grant.keys);
                                 return Ok(id);
@@ -54,8 +56,7 @@ impl Engine {
                     let woken = self.0.store.give_back(id, self.now()).await?;
                     self.wake(&woken);
                 }
-                Permitted::Busy(again) => {
-                    let wait = again.map_or(AGAIN, |again| again.since(self.now())).clamp(REST, AGAIN);
+                Asked::Busy(wait) => {
                     tokio::select! {
                         () = freed => {}
                         () = tokio::time::sleep(wait) => {}
@@ -64,4 +65,22 @@ impl Engine {
             }
         }
     }
+
+    /// Asks the store once. What it answers in time is told by a clock that nobody can set.
+    async fn ask_for_permit(&self, delivery: DeliveryId, fence: u64, key: KeyRef) -> Result<Asked> {
+        let _steady = self.0.steady.read().await;
+        let now = self.now();
+        Ok(match self.0.store.permit(Permit { delivery, fence, key, now }).await? {
+            Permitted::Held { id, grant } => Asked::Held { id, start: self.instant(grant.start), grant },
+            Permitted::Busy(again) => {
+                Asked::Busy(again.map_or(AGAIN, |again| again.since(self.now())).clamp(REST, AGAIN))
+            }
+        })
+    }
+}
+
+/// What the store said to a permit.
+enum Asked {
+    Held { id: HoldId, grant: Grant, start: Instant },
+    Busy(Duration),
 }

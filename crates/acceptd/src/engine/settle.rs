@@ -22,9 +22,10 @@ impl Engine {
     pub(crate) async fn finish(&self, served: &Served, claimed: &Claimed, attempted: Attempted) {
         let (consumer, Claimed { delivery, event, owner, .. }) = (served.consumer(), claimed);
         let release = |unfinished| Verdict::Release { unfinished };
+        let _steady = self.0.steady.read().await;
         let stored = match attempted {
-            Attempted::Ended(outcome) => {
-                let verdict = self.verdict(consumer, delivery, event, owner.as_deref(), outcome);
+            Attempted::Ended(outcome, at) => {
+                let verdict = self.verdict(consumer, (delivery, event, owner.as_deref()), outcome, at);
                 self.hold_off(claimed, &verdict);
                 self.store_end(delivery.id, delivery.fence, verdict).await.map(drop)
             }
@@ -39,17 +40,26 @@ impl Engine {
         }
     }
 
-    /// What an outcome means for its delivery.
+    /// What an outcome means for its delivery. Instants in it are told by a clock that showed `at` when it was told.
     pub(crate) fn verdict(
         &self,
         consumer: &Consumer,
-        delivery: &Delivery,
-        event: &StoredEvent,
-        owner: Option<&str>,
+        (delivery, event, owner): (&Delivery, &StoredEvent, Option<&str>),
         outcome: Outcome,
+        at: Timestamp,
     ) -> Verdict {
+        let now = self.now();
+        // A throttle ends in the future, and not later than a day from now.
+        let until = |until: Timestamp| now + until.since(at).min(THROTTLE_MAX);
         match outcome {
-            Ok(done) => self.done(consumer, delivery, (event, owner), done),
+            Ok(done) => {
+                let pause = done.pause.clone().map(|pause| Throttle { until: until(pause.until), ..pause });
+                self.done(consumer, delivery, (event, owner), Done { pause, ..done })
+            }
+            Err(Fail { failure, next: Next::Throttled { until: wished, limit }, unfinished }) => {
+                let next = Next::Throttled { until: until(wished), limit };
+                self.failed(consumer, delivery, Fail { failure, next, unfinished })
+            }
             Err(fail) => self.failed(consumer, delivery, fail),
         }
     }
@@ -85,7 +95,8 @@ impl Engine {
             _ => return,
         };
         let keys = claimed.keys.iter().map(|granted| &granted.key);
-        self.0.pacer.pause(keys.filter(|key| limit.is_none_or(|limit| limit == &*key.limit)), until);
+        let wait = until.since(self.now());
+        self.0.pacer.pause(keys.filter(|key| limit.is_none_or(|limit| limit == &*key.limit)), wait);
         if let Some(served) = self.0.served.get(&claimed.delivery.consumer).filter(|_| claimed.keys.is_empty()) {
             served.throttled();
         }
@@ -135,9 +146,8 @@ impl Engine {
                 return Verdict::GiveUp { failure, outcome: kept_outcome(&done) };
             }
         };
-        let (now, progress) = (self.now(), done.progress.or_else(|| self.0.reports.take(delivery.id)));
-        let pause = done.pause.map(|pause| Throttle { until: clamp(pause.until, now), ..pause });
-        Verdict::Done { result: done.result, emit, notify: done.notify, progress, pause }
+        let progress = done.progress.or_else(|| self.0.reports.take(delivery.id));
+        Verdict::Done { result: done.result, emit, notify: done.notify, progress, pause: done.pause }
     }
 
     fn refuse_emits(&self, consumer: &Consumer, event: &StoredEvent, emit: &[Draft]) -> Option<Failure> {
@@ -177,16 +187,11 @@ impl Engine {
                     let message = format!("throttled for longer than {limit}: {}", failure.message);
                     return Verdict::GiveUp { failure: Failure::new("throttled", message), outcome: None };
                 }
-                Verdict::Throttled { due: clamp(until, now), failure, limit }
+                Verdict::Throttled { due: until, failure, limit }
             }
             Next::GiveUp => Verdict::GiveUp { failure, outcome: None },
         }
     }
-}
-
-/// A throttle ends in the future, and not later than a day from now.
-fn clamp(until: Timestamp, now: Timestamp) -> Timestamp {
-    until.clamp(now, now + THROTTLE_MAX)
 }
 
 /// The outcome of a handler whose emitted events were refused, for a person to look at.

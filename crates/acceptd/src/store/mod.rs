@@ -22,6 +22,7 @@ pub use command::*;
 pub use queue::{Granted, HoldId, KeyRef};
 pub use view::*;
 
+use crate::clock::Uptime;
 use crate::limit::LimitChange;
 use crate::{Closure, DeliveryId, Error, NodeId, NotificationId, OperationId, ProgressReport, Result, Timestamp};
 
@@ -139,8 +140,9 @@ pub trait Store: Send + Sync + 'static {
     /// next call.
     fn register(&self, register: Register) -> Answer<'_, Registered>;
 
-    /// Shows that a node lives, and tells it which consumers' gates are shut now.
-    fn heartbeat(&self, node: NodeId, now: Timestamp) -> Answer<'_, Vec<(String, Closure)>>;
+    /// Shows that a node lives, and tells it which consumers' gates are shut now. A store that outlives the process keeps
+    /// the uptime, to tell when it is opened again whether the clock was set meanwhile.
+    fn heartbeat(&self, node: NodeId, now: Timestamp, uptime: Option<Uptime>) -> Answer<'_, Vec<(String, Closure)>>;
 
     /// Takes running deliveries from nodes without a heartbeat since `now - lease`, and from targets whose own lease
     /// is over. A store may do so in several transactions, each delivery whole.

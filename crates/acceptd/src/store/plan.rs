@@ -244,11 +244,14 @@ pub fn announce(ended: &Operation, takers: &[Serving], now: Timestamp, ids: &mut
     Some(accept(&told, ids))
 }
 
+/// Who paused what a target asked to be left alone.
+pub const TARGET: &str = "target";
+
 /// What a settle says about the limits of its delivery: which one, and until when to leave it alone; None in place of
 /// the closure says that all went well.
 pub fn lesson(settle: &Settle) -> Option<(Option<&str>, Option<Closure>)> {
     let closure = |until: Timestamp, reason: &str| {
-        let (by, reason) = ("target".to_owned(), reason.to_owned());
+        let (by, reason) = (TARGET.to_owned(), reason.to_owned());
         Closure { gate: crate::Gate::Pause, from: settle.now, until: Some(until), by, reason }
     };
     match &settle.verdict {

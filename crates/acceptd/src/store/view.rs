@@ -256,6 +256,10 @@ pub struct Standing {
     pub bounds: Vec<Bound>,
     /// Deliveries that are due and wait in it.
     pub waiting: u64,
+    /// Groups that have their turn before it where it waits, at most 1,001.
+    pub before: usize,
+    /// Groups that take turns there, it among them, at most 1,001.
+    pub turns: usize,
 }
 
 /// A limit and where it stands.

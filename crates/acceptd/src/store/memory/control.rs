@@ -149,7 +149,9 @@ impl Tables {
 
     /// Gives root events that no consumer took to those that match now.
     fn route_waiting(&mut self, register: &Register) -> Result<usize> {
-        let unrouted: Vec<(EventKey, Timestamp)> = self.unrouted.iter().map(|(key, due)| (*key, *due)).collect();
+        let mut unrouted: Vec<(EventKey, Timestamp)> = self.unrouted.iter().map(|(key, due)| (*key, *due)).collect();
+        // Type by type, and within a type by age, as a store does that finds them by an index.
+        unrouted.sort_by_cached_key(|(key, _)| (self.events.get(key).map(|event| event.draft.kind.clone()), *key));
         let mut routed = 0;
         for (key, due) in unrouted {
             let event = self.event(key)?;

@@ -3,8 +3,8 @@
 use super::Tables;
 use crate::delivery::{Action, State, transition};
 use crate::limit::LimitChange;
-use crate::store::{LimitView, Pausable, Permit, Permitted, plan};
-use crate::{Closure, Error, Result, Timestamp};
+use crate::store::{LimitView, Pausable, Permit, Permitted, plan, queue};
+use crate::{Closure, Error, Gate, Result, Timestamp};
 
 impl Tables {
     pub(super) fn pause(&mut self, what: &Pausable, closure: Closure) -> Result<()> {
@@ -54,8 +54,14 @@ impl Tables {
             if let Some(delivery) = self.deliveries.get_mut(id) {
                 delivery.lease = delivery.lease.map(moved);
                 delivery.deadline = delivery.deadline.map(moved);
+                // The due time of what was tried before is a wait from then on; the rest may be one that a caller named.
+                if delivery.state == State::Waiting && delivery.fence > 0 && !self.ready.contains(id) {
+                    delivery.due = moved(delivery.due);
+                }
             }
         }
+        let closures = self.closures.values_mut().flatten();
+        closures.filter(|closure| closure.gate == Gate::Pause).for_each(|closure| queue::shift(closure, micros));
         self.queue.shift(micros);
     }
 

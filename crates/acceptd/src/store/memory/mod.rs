@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::queue::Queue;
 use super::*;
+use crate::clock::Uptime;
 use crate::delivery::State;
 use crate::limit::LimitChange;
 use crate::{
@@ -285,7 +286,7 @@ impl Store for MemoryStore {
         self.answer(move |tables| tables.register(&register))
     }
 
-    fn heartbeat(&self, node: NodeId, now: Timestamp) -> Answer<'_, Vec<(String, Closure)>> {
+    fn heartbeat(&self, node: NodeId, now: Timestamp, _: Option<Uptime>) -> Answer<'_, Vec<(String, Closure)>> {
         self.answer(move |tables| {
             tables.heartbeat(node, now);
             Ok(tables.shut_gates(now))

@@ -25,12 +25,10 @@ impl Tables {
         let change = plan::settle(settle, delivery, operation, cause, &mut self.ids)?;
         let delivery = change.delivery.clone();
         let permits = self.queue.keys_of_permits(HoldId::of(&before));
-        let Applied { ended, mut woken, notified } = self.apply(change, settle.now);
+        let Applied { ended, woken, notified } = self.apply(change, settle.now);
         if let Some((limit, throttled)) = plan::lesson(settle) {
             self.learn((&before, permits), limit, throttled, settle.now);
         }
-        woken.sort_unstable();
-        woken.dedup();
         Ok(Settled { delivery, ended, woken, notified })
     }
 
@@ -77,6 +75,8 @@ impl Tables {
             self.put(delivery);
         }
         applied.woken.extend(self.put_lingering(change.delivery, change.lingers));
+        applied.woken.sort_unstable();
+        applied.woken.dedup();
         applied
     }
 

@@ -103,11 +103,11 @@ impl KeyState {
         }
         let mut room = usize::MAX;
         if let Some(slots) = self.slots(&governor.effective) {
-            let held = self.holds.values().filter(|hold| hold.holds_at(now)).count();
-            if held >= slots {
-                return Err(Block::Slots(self.holds.values().filter_map(|hold| hold.until).min()));
+            let held = || self.holds.values().filter(|hold| hold.holds_at(now));
+            room = slots.saturating_sub(held().count());
+            if room == 0 {
+                return Err(Block::Slots(held().filter_map(|hold| hold.until).min()));
             }
-            room = slots - held;
         }
         if let Some(pace) = governor.pace_of(self) {
             let (tat, from) = (self.tat_at(pace, now), nanos(now));

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::limit::{Adapt, Limit, LimitChange, Policy, gcra::Pace};
+use crate::store::plan;
 use crate::{Closure, Delivery, Timestamp};
 
 mod hold;
@@ -352,8 +353,8 @@ impl Queue {
         throttled: Option<&Closure>,
         now: Timestamp,
     ) {
-        let Some(line) = self.lines.get(delivery.consumer.as_str()) else { return };
-        let taken = line.policy.keys(&delivery.lane.group).map(|(name, key)| key_ref(name, key));
+        let policy = self.policy(&delivery.consumer).into_iter();
+        let taken = policy.flat_map(|policy| policy.keys(&delivery.lane.group)).map(|(name, key)| key_ref(name, key));
         let keys = taken.chain(permits.into_iter().filter(|_| limit.is_some()));
         let mut keys: Vec<_> = keys.filter(|key| limit.is_none_or(|limit| limit == &*key.limit)).collect();
         if let (true, Some(limit), Some(closure)) = (keys.is_empty(), limit, throttled) {
@@ -396,7 +397,11 @@ impl Queue {
     }
 }
 
-fn shift(closure: &mut Closure, micros: i64) {
+/// What a target asked for is a wait from then on; a person named an instant.
+pub(in crate::store) fn shift(closure: &mut Closure, micros: i64) {
+    if closure.by != plan::TARGET {
+        return;
+    }
     let moved = |at: Timestamp| Timestamp::from_micros(at.as_micros().saturating_add(micros));
     closure.from = moved(closure.from);
     closure.until = closure.until.map(moved);

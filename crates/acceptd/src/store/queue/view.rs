@@ -1,12 +1,14 @@
 //! Looking at a queue: what holds a group, and where each limit stands.
 
-use super::{Block, Hold, KeyRef, Queue, instant, key_ref};
+use super::{Block, Hold, KeyRef, Queue, Waiter, instant, key_ref};
 use crate::limit::Limit;
 use crate::store::{KeyView, LimitView, Standing};
 use crate::{Closure, Timestamp};
 
 /// Keys that are listed of a limit.
 const KEYS_MAX: usize = 20;
+/// Places that are counted in a line.
+const PLACES_MAX: usize = 1_001;
 /// Holders that are listed of a key.
 const HOLDERS_MAX: usize = 5;
 
@@ -38,6 +40,18 @@ pub struct Bound {
     pub slots: Option<u32>,
     /// Deliveries that are due and wait for it.
     pub waiting: u64,
+}
+
+/// How many come before the first that is it; when it is not among the first, that many.
+fn place<'a, T: 'a>(line: impl Iterator<Item = &'a T>, is_it: impl FnMut(&'a T) -> bool) -> usize {
+    let mut counted = 0;
+    let mut line = line.take(PLACES_MAX).inspect(|_| counted += 1);
+    match line.position(is_it) {
+        Some(place) => place,
+        // One that is in no line is being looked at now.
+        None if counted < PLACES_MAX => 0,
+        None => PLACES_MAX,
+    }
 }
 
 impl Queue {
@@ -82,8 +96,19 @@ impl Queue {
 
     /// What holds a group now, and how fast it can be worked off.
     pub fn standing(&self, consumer: &str, group: &str, now: Timestamp) -> Standing {
-        let waiting = self.lines.get(consumer).and_then(|line| line.groups.get(group)).map_or(0, |group| group.waiting);
-        Standing { blocker: self.blocker(consumer, group, now), bounds: self.bounds(consumer, group), waiting }
+        let (blocker, bounds) = (self.blocker(consumer, group, now), self.bounds(consumer, group));
+        let Some((line, state)) = self.lines.get(consumer).and_then(|line| Some((line, line.groups.get(group)?)))
+        else {
+            return Standing { blocker, bounds, ..Standing::default() };
+        };
+        let (before, turns) = match state.waits_at.as_ref().and_then(|key| self.keys.get(key)) {
+            Some(key) => {
+                let is_it = |waiter: &Waiter| &*waiter.0 == consumer && &*waiter.1 == group;
+                (place(key.waiters.iter(), is_it), key.waiters.len())
+            }
+            None => (place(line.ring.iter(), |name| &**name == group), line.ring.len()),
+        };
+        Standing { blocker, bounds, waiting: state.waiting, before, turns: turns.clamp(1, PLACES_MAX) }
     }
 
     /// Where every limit stands.

@@ -11,7 +11,7 @@ use super::names::{Names, add_closure};
 use super::query;
 use super::queue::lock;
 use super::row::{self, delivery_columns, to_json};
-use crate::clock::Uptime;
+use crate::clock::{Clock as _, SystemClock, Uptime};
 use crate::delivery::Action;
 use crate::store::{Register, Rescued, Serving, plan};
 use crate::{Closure, Delivery, Draft, EventKey, Gate, NodeId, Route, Timestamp};
@@ -31,7 +31,7 @@ pub(super) fn register(book: &mut Book<'_>, register: &Register) -> Try<()> {
         let sql = "INSERT INTO serving (node, consumer) VALUES (?1, ?2)";
         book.conn.prepare_cached(sql)?.execute([node, consumer])?;
     }
-    heartbeat(book, register.node, register.now)
+    heartbeat(book, register.node, register.now, None)
 }
 
 /// Takes over the limits and how each consumer's deliveries wait by now. Those that stand elsewhere by that move.
@@ -95,23 +95,23 @@ pub(super) fn woken(book: &Book<'_>, register: &Register) -> Try<Vec<String>> {
     Ok(woken)
 }
 
-pub(super) fn heartbeat(book: &mut Book<'_>, node: NodeId, now: Timestamp) -> Try<()> {
+pub(super) fn heartbeat(book: &mut Book<'_>, node: NodeId, now: Timestamp, uptime: Option<&Uptime>) -> Try<()> {
     let node = book.names.heartbeat(book.conn, node, now)?;
     let sql = "UPDATE consumers SET last_served = ?2 WHERE id IN (SELECT consumer FROM serving WHERE node = ?1)";
     book.conn.prepare_cached(sql)?.execute(params![node, now.as_micros()])?;
-    if let Some(Uptime { boot, micros, wall }) = Uptime::read() {
-        let sql = "INSERT OR REPLACE INTO uptime (id, boot, micros, wall) VALUES (1, ?1, ?2, ?3)";
-        book.conn.prepare_cached(sql)?.execute(params![boot, micros, wall.as_micros()])?;
+    if let Some(Uptime { boot, micros, at }) = uptime {
+        let sql = "INSERT OR REPLACE INTO uptime (id, boot, micros, at) VALUES (1, ?1, ?2, ?3)";
+        book.conn.prepare_cached(sql)?.execute(params![boot, micros, at.as_micros()])?;
     }
     Ok(())
 }
 
-/// By how much the machine's clock was set since this store was last in use.
+/// By how much the machine's clock was set since this store was last in use, by whoever goes by that clock.
 pub(super) fn set_while_closed(book: &Book<'_>) -> Try<i64> {
     let row =
-        |row: &rusqlite::Row<'_>| Ok(Uptime { boot: row.get(0)?, micros: row.get(1)?, wall: row::instant(row, 2)? });
-    let then = book.conn.query_row("SELECT boot, micros, wall FROM uptime", [], row).optional()?;
-    Ok(then.zip(Uptime::read()).map_or(0, |(then, now)| now.set_since(&then)))
+        |row: &rusqlite::Row<'_>| Ok(Uptime { boot: row.get(0)?, micros: row.get(1)?, at: row::instant(row, 2)? });
+    let then = book.conn.query_row("SELECT boot, micros, at FROM uptime", [], row).optional()?;
+    Ok(then.zip(Uptime::read(SystemClock.now())).map_or(0, |(then, now)| now.set_since(&then)))
 }
 
 /// Notes since when nobody served a consumer, when that is longer than a lease.

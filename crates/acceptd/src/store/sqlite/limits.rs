@@ -4,12 +4,13 @@ use rusqlite::params;
 
 use super::book::Book;
 use super::error::Try;
+use super::names::Names;
 use super::queue::lock;
 use super::row::to_json;
 use super::settle;
 use crate::limit::{Limit, LimitChange};
 use crate::store::queue::HoldId;
-use crate::store::{LimitView, Pausable, Permit, Permitted};
+use crate::store::{LimitView, Pausable, Permit, Permitted, plan};
 use crate::{Closure, Error, Timestamp};
 
 pub(super) fn pause(book: &mut Book<'_>, what: &Pausable, closure: &Closure) -> Try<()> {
@@ -94,6 +95,16 @@ pub(super) fn shift(book: &mut Book<'_>, micros: i64) -> Try<()> {
     let sql = "UPDATE deliveries SET lease = lease + ?1, deadline = deadline + ?1 WHERE state = 1";
     book.conn.prepare_cached(sql)?.execute([micros])?;
     book.conn.prepare_cached("UPDATE holds SET until = until + ?1")?.execute([micros])?;
+    // The due time of what was tried before is a wait from then on; that of the rest may be one that a caller named.
+    let sql =
+        "UPDATE deliveries INDEXED BY deliveries_due SET due = due + ?1 WHERE state = 0 AND ready = 0 AND fence > 0";
+    book.conn.prepare_cached(sql)?.execute([micros])?;
+    let sql =
+        "UPDATE closures SET since = since + ?1, until = until + ?1 WHERE gate = 0 AND by = ?2 AND until IS NOT NULL";
+    book.conn.prepare_cached(sql)?.execute(params![micros, plan::TARGET])?;
+    book.names = Names::load(book.conn)?;
+    // So that a crash from here on does not move it all again.
+    book.conn.prepare_cached("UPDATE uptime SET at = at + ?1")?.execute([micros])?;
     let paused = lock(&book.queue).shift(micros);
     paused.iter().try_for_each(|limit| write_limit(book, limit))?;
     book.forget_running();

@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 
 use super::queue::Queue;
 use super::*;
+use crate::clock::Uptime;
 use crate::limit::LimitChange;
 use crate::{Delivery, Error, ErrorKind, Notification, Result, Timestamp};
 
@@ -266,12 +267,18 @@ fn write_until_closed(
     drop(lock);
 }
 
+/// The clock was set by more than this many microseconds, rather than read inexactly.
+const NOTEWORTHY: i64 = 250_000;
+
 /// Moves what is measured in time along, when the machine's clock was set while nobody had the file open.
 fn catch_up(mut book: Book<'_>) -> Result<Book<'_>> {
     let mut shift = || {
         let micros = control::set_while_closed(&book)?;
         if micros != 0 {
-            tracing::warn!(milliseconds = micros / 1_000, "the machine's clock was set; leases and limits move along");
+            if micros.abs() > NOTEWORTHY {
+                let milliseconds = micros / 1_000;
+                tracing::warn!(milliseconds, "the machine's clock was set; leases and limits move along");
+            }
             book.conn.execute_batch("BEGIN IMMEDIATE")?;
             limits::shift(&mut book, micros)?;
             book.conn.execute_batch("COMMIT")?;
@@ -369,9 +376,9 @@ impl Store for SqliteStore {
         Box::pin(self.register_and_route(register))
     }
 
-    fn heartbeat(&self, node: NodeId, now: Timestamp) -> Answer<'_, Vec<(String, Closure)>> {
+    fn heartbeat(&self, node: NodeId, now: Timestamp, uptime: Option<Uptime>) -> Answer<'_, Vec<(String, Closure)>> {
         Box::pin(self.write(Kind::Other, move |book| {
-            control::heartbeat(book, node, now)?;
+            control::heartbeat(book, node, now, uptime.as_ref())?;
             Ok(book.names.shut_gates(now))
         }))
     }

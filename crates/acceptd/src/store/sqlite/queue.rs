@@ -49,6 +49,10 @@ pub(super) fn load(conn: &Connection, queue: &mut Queue) -> Sql<()> {
         let count: i64 = *count;
         queue.offer_many(consumer, group, count.unsigned_abs());
     }
+    if crate::fault::planted("slots-counted") {
+        // Who counts slots in memory has counted none after a crash.
+        return Ok(());
+    }
     let mut sql = conn.prepare_cached(RUNNING)?;
     for delivery in sql.query_map([], row::delivery)? {
         queue.hold(&delivery?);

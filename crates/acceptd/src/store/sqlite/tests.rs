@@ -251,7 +251,7 @@ async fn nobody_is_alive_after_opening_again() {
     let store = SqliteStore::open(&path).unwrap();
     store.accept(accept(10)).await.unwrap();
     let node = claim().node;
-    store.heartbeat(node, NOW).await.unwrap();
+    store.heartbeat(node, NOW, None).await.unwrap();
     store.claim(claim()).await.unwrap();
     let me = NodeId::from_bytes([2; 16]);
     assert!(store.rescue(me, Duration::from_secs(10), NOW).await.unwrap().is_empty());
@@ -259,6 +259,31 @@ async fn nobody_is_alive_after_opening_again() {
     let store = SqliteStore::open(&path).unwrap();
     assert_eq!(store.health().backlog, 1);
     assert_eq!(store.rescue(me, Duration::from_secs(10), NOW).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn pruning_removes_slots_and_keys_that_say_nothing() {
+    let (_directory, path) = place();
+    let store = SqliteStore::open(&path).unwrap();
+    let limits = vec![crate::Limit::new("api").rate("1/s").unwrap().concurrency(1)];
+    let policy = crate::limit::Policy {
+        limits: vec![crate::limit::LimitUse { limit: "api".into(), key: None }],
+        ..crate::limit::Policy::default()
+    };
+    let serving = Serving { on: vec!["a".into()], consumer: "c".into(), weight: crate::Weight::Tracked, policy };
+    let node = claim().node;
+    let register = Register { node, consumers: vec![serving], limits, lease: Duration::from_secs(10), now: NOW };
+    store.register(register).await.unwrap();
+    let operation = store.accept(accept(10)).await.unwrap().operation.id;
+    let mut remote = claim();
+    remote.wanted[0].remote_for = Some(Duration::from_secs(60));
+    assert_eq!(store.claim(remote).await.unwrap().claimed.len(), 1);
+    store.cancel(operation, NOW).await.unwrap();
+    let rows = || (count(&path, "holds"), count(&path, "limit_keys"));
+    for (seconds, left) in [(1, (1, 1)), (59, (1, 1)), (60, (0, 0))] {
+        store.prune(NOW, NOW + Duration::from_secs(seconds), 10).await.unwrap();
+        assert_eq!(rows(), left, "after {seconds} s");
+    }
 }
 
 #[test]

@@ -63,12 +63,12 @@ CREATE TABLE holds (
     PRIMARY KEY (delivery, fence, permit, name, key)
 ) STRICT, WITHOUT ROWID;
 
--- When the machine's clock and its uptime were last read together: tells whether the clock was set since.
+-- When the store's time and the machine's uptime were last read together: tells whether the clock was set since.
 CREATE TABLE uptime (
     id     INTEGER PRIMARY KEY CHECK (id = 1),
     boot   TEXT    NOT NULL,
     micros INTEGER NOT NULL,
-    wall   INTEGER NOT NULL
+    at     INTEGER NOT NULL
 ) STRICT;
 
 CREATE TABLE operations (

@@ -1,0 +1,33 @@
+//! Twenty consumers, five limits, two hundred keys; the server and the services die and stop, and the clock is set: no
+//! service ever sees more than its limits allow, in any window and for any key.
+
+use acceptd_testkit::harness::limits::world::{Plan, play};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn limits_are_kept_whatever_happens() {
+    let executions = std::env::var("ACCEPTD_FAULT_EXECUTIONS").map_or(8_000, |text| text.parse().expect("a number"));
+    let seed = acceptd_testkit::harness::seed();
+    // The long run has as many refusals as the short one: each of them pauses what others wait for.
+    let refuses = u32::try_from(executions / 40).expect("not that many").max(50);
+    let report = play(Plan { seed, executions, refuses, planted: None }).await;
+    println!("limits: {report}");
+    report.assert_kept();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn planted_bugs_of_limits_are_caught() {
+    let seed = acceptd_testkit::harness::seed();
+    for bug in ["slots-counted", "release-on-rescue"] {
+        let mut caught = false;
+        for run in 0..3 {
+            let seed = seed.wrapping_add(run);
+            let report = play(Plan { seed, executions: 6_000, refuses: 1_000, planted: Some(bug) }).await;
+            println!("{bug} (planted): {report}");
+            caught = caught || !report.excesses.is_empty();
+            if caught {
+                break;
+            }
+        }
+        assert!(caught, "{bug} was not caught: the harness proves nothing");
+    }
+}
