@@ -1,6 +1,7 @@
 //! Batches: many root events in one request, which are one operation. All of them are accepted, or none.
 //!
-//! Two shapes: a CloudEvents batch, and `{"items":[…]}` at `/v1/events/{type}`, where each item is the data of one event.
+//! Two shapes: a CloudEvents batch, and `{"items":[…]}` at `/v1/events/{type}`, where each item is the data of one
+//! event.
 
 use acceptd::{Data, Draft, JSON, Place};
 use bytes::Bytes;

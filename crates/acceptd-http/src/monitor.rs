@@ -184,7 +184,8 @@ pub(crate) fn by_consumer(results: &[(&str, &Data)]) -> Option<Box<RawValue>> {
     if object.is_empty() { None } else { serde_json::value::to_raw_value(&object).ok() }
 }
 
-/// When a client should ask again, by what it waits for and by when it will have ended; None when the operation has ended.
+/// When a client should ask again, by what it waits for and by when it will have ended; None when the operation has
+/// ended.
 pub(crate) fn retry_after(monitor: &Monitor, now: Timestamp) -> Option<HeaderValue> {
     if monitor.status.is_done() {
         return None;

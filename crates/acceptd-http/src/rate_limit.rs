@@ -1,8 +1,8 @@
 //! What a target's answer says of its rate limits: the `RateLimit` fields of the IETF draft, and the older headers that
 //! most services still send.
 //!
-//! `RateLimit: "burst";r=0;t=30` (draft-ietf-httpapi-ratelimit-headers) says that nothing is left for 30 s. Where `t` is
-//! missing, the window `w` of the policy of the same name in `RateLimit-Policy` stands in for it. Of the older ones
+//! `RateLimit: "burst";r=0;t=30` (draft-ietf-httpapi-ratelimit-headers) says that nothing is left for 30 s. Where `t`
+//! is missing, the window `w` of the policy of the same name in `RateLimit-Policy` stands in for it. Of the older ones
 //! `X-RateLimit-Remaining` and `X-RateLimit-Reset` are read, also as `X-Rate-Limit-*` and `RateLimit-*`. A reset is a
 //! number of seconds, an instant as seconds or milliseconds since 1970, or a duration such as `6m0s`.
 

@@ -18,7 +18,8 @@ pub trait Clock: Send + Sync + 'static {
     /// Follows the machine's clock after it was set.
     fn follow(&self, _micros: i64) {}
 
-    /// How long the machine has been running, beside this clock's time; None for a clock that has nothing to do with it.
+    /// How long the machine has been running, beside this clock's time; None for a clock that has nothing to do with
+    /// it.
     fn uptime(&self) -> Option<Uptime> {
         None
     }

@@ -44,7 +44,8 @@ async fn one(arguments: &[&str]) -> Result<f64> {
 /// One key with very many waiting deliveries, and everybody else.
 async fn saturated(waiting: u64) -> Result<()> {
     report::title("one key of a limit that so many wait for; deliveries of other keys, 100 a second, and the drain");
-    let header = ["waiting", "start p50 ms", "p99 ms", "max ms", "memory MB", "drain of others/s", "accepting after a kill"];
+    let header =
+        ["waiting", "start p50 ms", "p99 ms", "max ms", "memory MB", "drain of others/s", "accepting after a kill"];
     report::row(&header);
     let mut rates = Vec::new();
     for waiting in [0, waiting] {

@@ -94,6 +94,7 @@ macro_rules! store_suite {
             a_handlers_message_comes_beside_the_automatic_one
             untracked_deliveries_do_not_decide
             untracked_deliveries_decide_when_alone
+            an_event_that_nobody_decides_by_ends_the_operation
             dead_beats_canceled_beats_done
             an_end_is_announced_once_to_who_takes_it
             every_end_is_announced

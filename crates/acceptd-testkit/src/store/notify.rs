@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use acceptd::store::plan::OPERATION_ENDED;
-use acceptd::store::{DeadLetters, Verdict};
+use acceptd::store::{DeadLetters, Serving, Verdict};
 use acceptd::{Level, Notice, Status, Store, Weight};
 
 use crate::factory::*;
@@ -109,6 +109,19 @@ pub async fn untracked_deliveries_decide_when_alone(store: Arc<dyn Store>) {
     accept("a").route("hook", Weight::Untracked).route("inbox", Weight::Inbox).to(&*store).await;
     assert_eq!(run(&*store, "inbox", done(), at(1)).await.ended, None);
     assert_eq!(run(&*store, "hook", give_up(), at(2)).await.ended, Some(Status::Failed));
+}
+
+/// An operation ends with its last event when that finds only consumers that don't decide.
+pub async fn an_event_that_nobody_decides_by_ends_the_operation(store: Arc<dyn Store>) {
+    let id = accept("a").owner("u").deliver_to("c").and("inbox").id_from(&*store).await;
+    assert_eq!(run(&*store, "c", done(), at(1)).await.ended, None, "an event still waits for a consumer");
+    let inbox = Serving { weight: Weight::Inbox, ..serving("inbox", "inbox") };
+    let audit = serving("audit", OPERATION_ENDED);
+    assert_eq!(declare(&*store, &[], &[&inbox, &audit], at(2)).await.routed, 1);
+    assert_eq!(status(&*store, id).await, Status::Succeeded);
+    assert_eq!(claim(&*store, "audit", at(2)).await.claimed.len(), 1);
+    run(&*store, "inbox", done_telling("it is there"), at(3)).await;
+    assert_eq!(told(&*store, "u").await, ["it is there"]);
 }
 
 /// One dead letter fails the operation, whatever became of the rest.

@@ -46,8 +46,8 @@ impl Engine {
     /// Stores an operation durably and returns it; from then on its work will be done.
     ///
     /// # Errors
-    /// `InvalidArgument`, `InvalidData`, `UnknownEventType`, `KeyReused`; `Overloaded`, `StorageFull`, `ShuttingDown`: nothing was
-    /// stored, ask again later.
+    /// `InvalidArgument`, `InvalidData`, `UnknownEventType`, `KeyReused`; `Overloaded`, `StorageFull`, `ShuttingDown`:
+    /// nothing was stored, ask again later.
     pub async fn accept(&self, submission: Submission) -> Result<Accepted> {
         if self.is_draining() {
             return Err(Error::new(ErrorKind::ShuttingDown, "the server is stopping and accepts nothing more"));

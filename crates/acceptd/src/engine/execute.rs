@@ -85,7 +85,7 @@ async fn attempt(
 ) -> Attempted {
     let consumer = served.consumer();
     let started = Instant::now();
-    let departure = departure(engine, claimed);
+    let departure = departure(engine, claimed, consumer.target.is_remote());
     // What holds slots has until the deadline that was stored with it: after that others may have them.
     let ends = times.ends.map_or(started + consumer.timeout, |ends| ends.min(started + consumer.timeout));
     let left = ends.saturating_duration_since(started);
@@ -126,12 +126,18 @@ async fn attempt(
 }
 
 /// Tells the pacer when the attempt has left for its target.
-fn departure(engine: &Engine, claimed: &Arc<Claimed>) -> Departure {
+fn departure(engine: &Engine, claimed: &Arc<Claimed>, is_remote: bool) -> Departure {
     if claimed.keys.iter().all(|granted| granted.pace.is_none()) {
         return Departure::default();
     }
     let (engine, claimed) = (engine.clone(), Arc::clone(claimed));
-    Departure::new(move || engine.0.pacer.left(&claimed.keys))
+    Departure::new(move || {
+        if !is_remote {
+            return engine.0.pacer.left(&claimed.keys);
+        }
+        let tracker = engine.0.tracker.clone();
+        tracker.spawn(async move { engine.0.pacer.leaving(&claimed.keys).await });
+    })
 }
 
 fn panic_message(panic: &(dyn std::any::Any + Send)) -> String {

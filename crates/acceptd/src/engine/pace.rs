@@ -1,8 +1,9 @@
 //! Pace: starts what was claimed at its time, and never faster than its limits' rates.
 //!
 //! The store says when each delivery may start. Here the last look is taken, by a clock that nobody can set; and what a
-//! limit was told meanwhile, that it is paused, holds what has not started yet. A start is *reserved* when it is allowed
-//! and counts when it has *left*: a process that was held up in between does not let go of several at once.
+//! limit was told meanwhile, that it is paused, holds what has not started yet. A start is *reserved* when it is
+//! allowed and counts when it has *left*: a process that was held up in between, or stopped, does not let go of several
+//! at once.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,10 +15,16 @@ use crate::limit::gcra::Pace;
 use crate::store::{Granted, KeyRef};
 
 /// By how much a start may come before its time, in nanoseconds: timers are no more exact than this, and a start that
-/// was late shall not make all that follow late. Of the jitter of 5 ms that receivers are promised it is the smaller part.
+/// was late shall not make all that follow late. Of the jitter of 5 ms that receivers are promised it is the smaller
+/// part.
 const EARLY: i64 = 1_000_000;
 /// Keys that are remembered at most before those that say nothing are dropped.
 const KEYS: usize = 4_096;
+
+/// How long a request that leaves takes to be written, at most, in a process that is not held up.
+const MOMENT: Duration = Duration::from_millis(1);
+/// A process that takes this long for a moment was held up, in nanoseconds.
+const HELD_UP: i64 = 3_000_000;
 
 /// When the keys of limits let go next, on this node.
 pub(crate) struct Pacer {
@@ -74,9 +81,21 @@ impl Pacer {
         }
     }
 
-    /// A start that was reserved leaves now.
+    /// A start that was reserved leaves now, and is at its target at once.
     pub(crate) fn left(&self, keys: &[Granted]) {
-        let at = self.elapsed();
+        self.count(keys, self.elapsed());
+    }
+
+    /// A start that was reserved leaves now, and has to be written yet. It counts from now if a moment later this
+    /// process is still going on; if it was held up meanwhile, it may have been written as late as that.
+    pub(crate) async fn leaving(&self, keys: &[Granted]) {
+        let left = self.elapsed();
+        tokio::time::sleep(MOMENT).await;
+        let now = self.elapsed();
+        self.count(keys, if now - left > HELD_UP { now } else { left });
+    }
+
+    fn count(&self, keys: &[Granted], at: i64) {
         let mut paced = self.lock();
         for Granted { key, pace } in keys {
             if let Some(pace) = pace {
@@ -113,7 +132,10 @@ impl Pacer {
 impl Paced {
     /// The earliest start, if those that are reserved left at this moment: they leave at this moment or later.
     fn slot(&self, pace: Pace, at: i64) -> i64 {
-        let tat = (0..self.reserved).fold(self.tat, |tat, _| pace.take(tat, at));
+        let tat = match i64::from(self.reserved) {
+            0 => self.tat,
+            reserved => self.tat.max(at).saturating_add(pace.interval.saturating_mul(reserved)),
+        };
         pace.slot(tat.saturating_sub(EARLY), at)
     }
 }
@@ -158,6 +180,19 @@ mod tests {
         assert_eq!(pacer.ask(&keys), Go::After(SECOND));
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(pacer.ask(&keys), Go::Now);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_held_up_while_it_left_counts_late() {
+        let pacer = Pacer::new();
+        let keys = [granted("a")];
+        assert_eq!(pacer.ask(&keys), Go::Now);
+        let held_up = async {
+            // Time that passes without anybody looking.
+            tokio::time::advance(Duration::from_secs(10)).await;
+        };
+        tokio::join!(pacer.leaving(&keys), held_up);
+        assert_eq!(pacer.ask(&keys), Go::After(SECOND));
     }
 
     #[tokio::test(start_paused = true)]

@@ -140,8 +140,8 @@ pub trait Store: Send + Sync + 'static {
     /// next call.
     fn register(&self, register: Register) -> Answer<'_, Registered>;
 
-    /// Shows that a node lives, and tells it which consumers' gates are shut now. A store that outlives the process keeps
-    /// the uptime, to tell when it is opened again whether the clock was set meanwhile.
+    /// Shows that a node lives, and tells it which consumers' gates are shut now. A store that outlives the process
+    /// keeps the uptime, to tell when it is opened again whether the clock was set meanwhile.
     fn heartbeat(&self, node: NodeId, now: Timestamp, uptime: Option<Uptime>) -> Answer<'_, Vec<(String, Closure)>>;
 
     /// Takes running deliveries from nodes without a heartbeat since `now - lease`, and from targets whose own lease

@@ -75,6 +75,14 @@ pub fn route(
     }
 }
 
+/// Ends an operation whose last event just found its consumers, if none of them decides it. Answers the notifications
+/// and whether it ended.
+pub fn routed(operation: &mut Operation, now: Timestamp, ids: &mut Ids) -> (Vec<Notification>, bool) {
+    let mut notifications = Vec::new();
+    let concluded = conclude(operation, &mut notifications, now, ids);
+    (notifications, concluded)
+}
+
 /// What a claim does to a delivery.
 pub fn claim(claim: &Claim, delivery: &Delivery, grant: &Grant) -> Action {
     let wanted = claim.wanted.iter().find(|wanted| wanted.consumer == delivery.consumer);

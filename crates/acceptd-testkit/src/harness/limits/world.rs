@@ -13,6 +13,7 @@ use super::audit::{Excess, excesses};
 use super::cast::{ACCOUNTS, CONSUMERS, Cast, ZONES};
 use super::clock::Clock;
 use super::service::{Service, Visit};
+use super::stamp;
 use crate::harness::http::Client;
 use crate::harness::ledger::Ledger;
 use crate::harness::server::{Server, Site};
@@ -49,6 +50,8 @@ pub struct Report {
     pub executions: usize,
     refused: usize,
     faults: Faults,
+    /// Each of them, in seconds since the first visit.
+    diary: Vec<String>,
     took: Duration,
 }
 
@@ -66,7 +69,8 @@ impl Report {
     /// Panics with what was too much, if there is any.
     pub fn assert_kept(&self) {
         let shown: Vec<_> = self.excesses.iter().take(20).map(ToString::to_string).collect();
-        assert!(shown.is_empty(), "{} limits were exceeded:\n{}", self.excesses.len(), shown.join("\n"));
+        let (count, shown, diary) = (self.excesses.len(), shown.join("\n"), self.diary.join("\n"));
+        assert!(shown.is_empty(), "{count} limits were exceeded:\n{shown}\nWhat was broken when:\n{diary}");
     }
 }
 
@@ -106,7 +110,10 @@ pub async fn play(plan: Plan) -> Report {
     drain(&server).await;
     server.kill().await;
     let visits = world.visits.entries();
+    let first = visits.iter().map(|visit| visit.arrived).min().unwrap_or_default();
+    let diary = world.diary.iter().map(|(at, what)| format!("{:.3} s: {what}", (at - first) as f64 / 1e9));
     Report {
+        diary: diary.collect(),
         excesses: excesses(&world.cast, &visits),
         executions: visits.len(),
         refused: visits.iter().filter(|visit| visit.refused).count(),
@@ -139,12 +146,13 @@ struct World {
     planted: Option<&'static str>,
     rng: SmallRng,
     faults: Faults,
+    diary: Vec<(i64, String)>,
 }
 
 impl World {
     async fn start(plan: &Plan) -> Self {
-        // The jitter that is allowed is the network's. Time that the server spends waiting for a processor, while clients
-        // and services keep both busy, is not a part of it.
+        // The jitter that is allowed is the network's. Time that the server spends waiting for a processor, while
+        // clients and services keep both busy, is not a part of it.
         let site = Site::new().under(&["nice", "-n", "-15"]);
         let (cast, visits) = (Cast::of(plan.seed), Arc::new(Ledger::default()));
         let mut services = Vec::new();
@@ -156,7 +164,7 @@ impl World {
         let toml = cast.to_toml(site.database(), &addresses);
         let clock = Clock::build(site.folder());
         let (planted, rng) = (plan.planted, SmallRng::seed_from_u64(plan.seed));
-        Self { site, cast, toml, services, visits, clock, planted, rng, faults: Faults::default() }
+        Self { site, cast, toml, services, visits, clock, planted, rng, faults: Faults::default(), diary: Vec::new() }
     }
 
     async fn start_server(&self) -> Server {
@@ -175,24 +183,30 @@ impl World {
         match self.rng.random_range(0..100) {
             0..35 => {
                 self.faults.kills += 1;
+                self.note("the server is killed");
                 server.kill().await;
                 if self.rng.random_bool(0.3) {
                     self.set_clock();
                 }
+                self.note("the server is started");
                 return self.start_server().await;
             }
             35..55 => {
                 self.faults.stops += 1;
+                self.note("the server stops");
                 server.signal("STOP");
                 tokio::time::sleep(self.milliseconds(50..1_800)).await;
+                self.note("the server goes on");
                 server.signal("CONT");
             }
             55..70 => {
                 self.faults.deaths += 1;
+                self.note("a service dies");
                 self.service().die();
             }
             70..85 => {
                 self.faults.pauses += 1;
+                self.note("a service stops");
                 let length = self.milliseconds(20..800);
                 self.service().stop(length).await;
             }
@@ -210,8 +224,14 @@ impl World {
     fn set_clock(&mut self) {
         if let Some(clock) = &self.clock {
             self.faults.steps += 1;
-            clock.set(self.rng.random_range(-7_200..7_200));
+            let seconds = self.rng.random_range(-7_200..7_200);
+            clock.set(seconds);
+            self.note(&format!("the clock is set {seconds:+} s"));
         }
+    }
+
+    fn note(&mut self, what: &str) {
+        self.diary.push((stamp::now(), what.to_owned()));
     }
 
     fn milliseconds(&mut self, range: std::ops::Range<u64>) -> Duration {

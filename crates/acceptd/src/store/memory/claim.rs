@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use super::Tables;
 use crate::delivery::{State, transition};
-use crate::store::queue::{Grant, Rows};
+use crate::store::queue::{Grant, Head, Rows};
 use crate::store::{Claim, Claimed, Claims, plan};
 use crate::{Delivery, DeliveryId, Error, Result, Timestamp};
 
@@ -42,7 +42,7 @@ impl Tables {
         for (_, id) in &later[..due] {
             self.ready.insert(*id);
             if let Some(delivery) = self.deliveries.get(id) {
-                self.queue.offer(consumer, &delivery.lane.group);
+                self.queue.offer(consumer, &delivery.lane.group, Head::of(delivery));
                 self.queue.look_again(consumer, &delivery.lane.group);
             }
         }

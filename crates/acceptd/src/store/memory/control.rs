@@ -165,11 +165,16 @@ impl Tables {
             let mut deliveries = Vec::new();
             let times = (due.max(register.now), register.now);
             plan::route(&key, &routes, &mut operation, times, &mut self.ids, &mut deliveries);
-            self.operations.insert(operation.id, operation);
+            let (notifications, concluded) = plan::routed(&mut operation, register.now, &mut self.ids);
+            self.notifications.extend(notifications.into_iter().map(|message| (message.id, message)));
+            self.operations.insert(operation.id, operation.clone());
             for delivery in deliveries {
                 self.put(delivery);
             }
             self.unrouted.remove(&key);
+            if concluded {
+                self.announce(&operation, register.now);
+            }
             routed += 1;
         }
         Ok(routed)

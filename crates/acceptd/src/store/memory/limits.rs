@@ -1,9 +1,13 @@
 //! Limits: pause, resume and change them, permits within attempts, and the clock being set.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use super::Tables;
 use crate::delivery::{Action, State, transition};
 use crate::limit::LimitChange;
-use crate::store::{LimitView, Pausable, Permit, Permitted, plan, queue};
+use crate::store::queue::{self, Head};
+use crate::store::{LimitView, Pausable, Permit, Permitted, plan};
 use crate::{Closure, Error, Gate, Result, Timestamp};
 
 impl Tables {
@@ -54,7 +58,8 @@ impl Tables {
             if let Some(delivery) = self.deliveries.get_mut(id) {
                 delivery.lease = delivery.lease.map(moved);
                 delivery.deadline = delivery.deadline.map(moved);
-                // The due time of what was tried before is a wait from then on; the rest may be one that a caller named.
+                // The due time of what was tried before is a wait from then on; that of the rest may be one that a
+                // caller named.
                 if delivery.state == State::Waiting && delivery.fence > 0 && !self.ready.contains(id) {
                     delivery.due = moved(delivery.due);
                 }
@@ -72,10 +77,17 @@ impl Tables {
     /// Tells the queue of everything that waits and runs, as if it had just been opened.
     pub(super) fn recall(&mut self) {
         self.queue.forget_order();
-        let mut ready: Vec<_> = self.ready.iter().filter_map(|id| self.deliveries.get(id)).collect();
-        ready.sort_by(|one, other| (&one.consumer, &one.lane.group).cmp(&(&other.consumer, &other.lane.group)));
-        for delivery in ready {
-            self.queue.offer(&delivery.consumer, &delivery.lane.group);
+        let mut groups: BTreeMap<(&str, &str), (u64, Head)> = BTreeMap::new();
+        for delivery in self.ready.iter().filter_map(|id| self.deliveries.get(id)) {
+            let new = Head::of(delivery);
+            let place = (delivery.consumer.as_str(), delivery.lane.group.as_str());
+            let (count, head) = groups.entry(place).or_insert_with(|| (0, new.clone()));
+            *count += 1;
+            let turn = new.turn.min(Arc::clone(&head.turn));
+            *head = Head { turn, priority: new.priority.max(head.priority), age: new.age.min(head.age) };
+        }
+        for ((consumer, group), (count, head)) in groups {
+            self.queue.offer_many(consumer, group, count, head);
         }
         let running =
             self.live.iter().filter_map(|id| self.deliveries.get(id)).filter(|one| one.state == State::Running);

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::queue::Queue;
+use super::queue::{Head, Queue};
 use super::*;
 use crate::clock::Uptime;
 use crate::delivery::State;
@@ -174,7 +174,7 @@ impl Tables {
         }
         if delivery.state == State::Waiting && delivery.due <= delivery.since {
             self.ready.insert(delivery.id);
-            self.queue.offer(&consumer, &group);
+            self.queue.offer(&consumer, &group, Head::of(&delivery));
         }
         // The head of its group may be another one; but for one that is new, which comes last.
         let is_head_gone = delivery.lane.ordered && delivery.state != State::Running;

@@ -1,8 +1,8 @@
 //! One key of a limit: its rate, its pause, who holds it and who waits at it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
-use super::{Governor, Hold, HoldId, Waiter, instant, nanos, nanoseconds};
+use super::{Governor, Hold, HoldId, Turns, Waiter, instant, nanos, nanoseconds};
 use crate::limit::gcra::Pace;
 use crate::limit::{AHEAD, Adapt, Limit};
 use crate::{Closure, Timestamp};
@@ -33,7 +33,7 @@ pub(super) struct KeyState {
     /// After a pause without a rate: how many may run, until enough of them went well.
     pub(super) ramp: Option<u32>,
     pub(super) holds: BTreeMap<HoldId, Hold>,
-    pub(super) waiters: VecDeque<Waiter>,
+    pub(super) waiters: Turns<Waiter>,
     /// Deliveries that are due and wait, of all groups.
     pub(super) waiting: u64,
     /// When something last had to wait, in nanoseconds.
@@ -170,7 +170,6 @@ impl KeyState {
     /// The clock was set.
     pub(super) fn shift(&mut self, micros: i64) {
         let nanos = micros.saturating_mul(1_000);
-        let moved = |at: Timestamp| Timestamp::from_micros(at.as_micros().saturating_add(micros));
         // What was never used, and what never had to wait, stays so.
         for at in [&mut self.tat, &mut self.saturated].into_iter().filter(|at| **at != 0) {
             *at = at.saturating_add(nanos);
@@ -181,7 +180,7 @@ impl KeyState {
         if let Some(adapt) = &mut self.adapt {
             adapt.cut_at = adapt.cut_at.saturating_add(nanos);
         }
-        self.holds.values_mut().for_each(|hold| hold.until = hold.until.map(moved));
+        self.holds.values_mut().for_each(|hold| hold.until = hold.until.map(|until| super::moved(until, micros)));
     }
 
     /// Takes away what is held no longer, and names it.

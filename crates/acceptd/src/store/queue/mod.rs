@@ -20,6 +20,7 @@ mod key;
 mod serve;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod view;
 
 pub use hold::{Hold, HoldId};
@@ -27,6 +28,8 @@ pub(super) use key::Block;
 pub use key::KeyRow;
 use key::KeyState;
 pub use serve::{Grant, Granted, Rows};
+pub use turns::Head;
+use turns::Turns;
 pub use view::{Blocker, Bound};
 
 /// A key of a limit.
@@ -73,15 +76,19 @@ struct Governor {
 struct Line {
     policy: Policy,
     groups: HashMap<Arc<str>, Group>,
-    ring: VecDeque<Arc<str>>,
+    ring: Turns<Arc<str>>,
     /// When it was last served, counted in turns.
     served: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Group {
     /// Deliveries that are due and wait.
     waiting: u64,
+    /// What it stands for in its consumer's ring, or at the key that it waits at.
+    head: Head,
+    /// Whether it is in its consumer's ring.
+    in_line: bool,
     /// Who had the last turn, and how many more in a row they have.
     last: Option<(String, usize)>,
     waits_at: Option<KeyRef>,
@@ -89,6 +96,12 @@ struct Group {
     let_go: bool,
     /// Which limit held it last, and until when.
     held_by: Option<(Arc<str>, Timestamp)>,
+}
+
+impl Group {
+    fn new(head: Head, waiting: u64) -> Self {
+        Self { waiting, head, in_line: true, last: None, waits_at: None, let_go: false, held_by: None }
+    }
 }
 
 impl Governor {
@@ -164,7 +177,7 @@ impl Queue {
             .filter(|hold| hold.until.is_some() || hold.id.permit > 0);
         let lingering: Vec<_> = lingering.map(|hold| (hold.clone(), self.keys_of(hold.id).to_vec())).collect();
         for state in self.keys.values_mut() {
-            state.waiters.clear();
+            state.waiters = Turns::default();
             state.holds.clear();
             (state.waiting, state.saturated) = (0, 0);
         }
@@ -182,33 +195,41 @@ impl Queue {
     }
 
     /// A delivery of this group waits and is due.
-    pub fn offer(&mut self, consumer: &str, group: &str) {
+    pub fn offer(&mut self, consumer: &str, group: &str, head: Head) {
+        self.offer_many(consumer, group, 1, head);
+    }
+
+    /// So many deliveries of this group wait and are due.
+    pub fn offer_many(&mut self, consumer: &str, group: &str, count: u64, head: Head) {
         let line = match self.lines.get_mut(consumer) {
             Some(line) => line,
             None => self.lines.entry(consumer.into()).or_default(),
         };
         for (limit, key) in line.policy.keys(group) {
-            self.keys.entry(key_ref(limit, key)).or_default().waiting += 1;
+            self.keys.entry(key_ref(limit, key)).or_default().waiting += count;
         }
-        if let Some(state) = line.groups.get_mut(group) {
-            state.waiting += 1;
+        let Some(state) = line.groups.get_mut(group) else {
+            let name: Arc<str> = group.into();
+            line.ring.push(&head, Arc::clone(&name));
+            line.groups.insert(name, Group::new(head, count));
+            return;
+        };
+        state.waiting += count;
+        if head.priority <= state.head.priority {
             return;
         }
-        let name: Arc<str> = group.into();
-        line.groups.insert(Arc::clone(&name), Group { waiting: 1, ..Group::default() });
-        line.ring.push_back(name);
-    }
-
-    /// So many deliveries of this group wait and are due.
-    pub fn offer_many(&mut self, consumer: &str, group: &str, count: u64) {
-        self.offer(consumer, group);
-        let more = count.saturating_sub(1);
-        let Some(line) = self.lines.get_mut(consumer) else { return };
-        if let Some(state) = line.groups.get_mut(group) {
-            state.waiting += more;
-        }
-        for (limit, key) in line.policy.keys(group) {
-            self.keys.entry(key_ref(limit, key)).or_default().waiting += more;
+        // A higher priority is not kept waiting behind the place of a lower one.
+        let before = std::mem::replace(&mut state.head, head);
+        if state.in_line {
+            let name: Arc<str> = group.into();
+            if line.ring.remove(&before, &name) {
+                line.ring.push(&state.head, name);
+            }
+        } else if let Some(key) = state.waits_at.as_ref().and_then(|key| self.keys.get_mut(key)) {
+            let waiter: Waiter = (consumer.into(), group.into());
+            if key.waiters.remove(&before, &waiter) {
+                key.waiters.push(&state.head, waiter);
+            }
         }
     }
 
@@ -228,11 +249,12 @@ impl Queue {
     /// The oldest of an ordered group may be another one now.
     pub fn look_again(&mut self, consumer: &str, group: &str) {
         let Some(line) = self.lines.get_mut(consumer) else { return };
-        if let Some((name, state)) = line.groups.get_key_value(group)
+        if let Some(state) = line.groups.get_mut(group)
             && state.waits_at.is_none()
-            && !line.ring.contains(name)
+            && !state.in_line
         {
-            line.ring.push_back(Arc::clone(name));
+            state.in_line = true;
+            line.ring.push(&state.head, group.into());
         }
     }
 
@@ -397,14 +419,20 @@ impl Queue {
     }
 }
 
-/// What a target asked for is a wait from then on; a person named an instant.
+fn moved(at: Timestamp, micros: i64) -> Timestamp {
+    Timestamp::from_micros(at.as_micros().saturating_add(micros))
+}
+
+/// What a target asked for is a wait from then on; a person named an instant. Either has begun, whatever the clock
+/// says.
 pub(in crate::store) fn shift(closure: &mut Closure, micros: i64) {
-    if closure.by != plan::TARGET {
-        return;
+    let from = moved(closure.from, micros);
+    if closure.by == plan::TARGET {
+        closure.until = closure.until.map(|until| moved(until, micros));
+        closure.from = from;
+    } else {
+        closure.from = from.min(closure.from);
     }
-    let moved = |at: Timestamp| Timestamp::from_micros(at.as_micros().saturating_add(micros));
-    closure.from = moved(closure.from);
-    closure.until = closure.until.map(moved);
 }
 
 fn key_ref(limit: &str, key: &str) -> KeyRef {

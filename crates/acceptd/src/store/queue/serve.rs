@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use super::{Block, Group, Hold, KeyRef, Queue, Waiter, instant, key_ref, nanos, nanoseconds};
+use super::{Block, Group, Head, Hold, KeyRef, Line, Queue, Waiter, instant, key_ref, nanos, nanoseconds};
 use crate::limit::AHEAD;
 use crate::limit::gcra::Pace;
 use crate::wait::Held;
@@ -68,6 +68,18 @@ struct Want {
     room: usize,
 }
 
+impl Line {
+    /// The group whose turn it is; it is out of line then.
+    fn next(&mut self) -> Option<Arc<str>> {
+        let policy = &self.policy;
+        let group = self.ring.pop(|_, turn| policy.weight(turn))?;
+        if let Some(state) = self.groups.get_mut(&group) {
+            state.in_line = false;
+        }
+        Some(group)
+    }
+}
+
 /// What the check of a group says.
 enum Checked {
     /// So many may start.
@@ -99,9 +111,7 @@ impl Queue {
         loop {
             let mut looked = false;
             for want in wants.iter_mut().filter(|want| want.room > 0) {
-                let Some(group) = self.lines.get_mut(&want.consumer).and_then(|line| line.ring.pop_front()) else {
-                    continue;
-                };
+                let Some(group) = self.lines.get_mut(&want.consumer).and_then(Line::next) else { continue };
                 looked = true;
                 let count = self.serve_group(rows, &want.consumer, group, want.room, now)?;
                 want.room -= count;
@@ -145,7 +155,10 @@ impl Queue {
                 self.set_timer(&key, &block);
                 continue;
             }
-            let Some(waiter) = state.waiters.pop_front() else { continue };
+            let lines = &self.lines;
+            let weight =
+                |(consumer, _): &Waiter, turn: &str| lines.get(consumer).map_or(1, |line| line.policy.weight(turn));
+            let Some(waiter) = state.waiters.pop(weight) else { continue };
             if !state.waiters.is_empty() {
                 self.opened.push_back(key);
             }
@@ -162,7 +175,8 @@ impl Queue {
             state.held_by = Some((key.limit, now));
             state.let_go = true;
         }
-        line.ring.push_back(group);
+        state.in_line = true;
+        line.ring.push(&state.head, group);
     }
 
     fn set_timer(&mut self, key: &KeyRef, block: &Block) {
@@ -204,10 +218,32 @@ impl Queue {
         match line.groups.get(&group) {
             Some(state) if state.waiting == 0 => drop(line.groups.remove(&group)),
             _ if ordered => {}
-            Some(_) if count == room => line.ring.push_back(group),
+            Some(_) if count == room => self.stand_again(rows, consumer, group)?,
             _ => drop(line.groups.remove(&group)),
         }
         Ok(count)
+    }
+
+    /// A group that has more gets in line again, for the delivery that is next. Without limits there is only this
+    /// group, and it needs no look.
+    fn stand_again<R: Rows>(&mut self, rows: &mut R, consumer: &Arc<str>, group: Arc<str>) -> Result<(), R::Error> {
+        let Some(line) = self.lines.get_mut(consumer) else { return Ok(()) };
+        let is_alone = line.policy.limits.is_empty();
+        let Some(state) = line.groups.get_mut(&group) else { return Ok(()) };
+        if !is_alone {
+            let next = match &state.last {
+                Some((turn, owed)) if *owed > 0 => rows.lane(consumer, &group, turn, 1)?.pop(),
+                Some((turn, _)) => rows.next_lane(consumer, &group, Some(turn))?,
+                None => None,
+            };
+            let next = if next.is_some() { next } else { rows.next_lane(consumer, &group, None)? };
+            if let Some(next) = next {
+                state.head = Head::of(&next);
+            }
+        }
+        state.in_line = true;
+        line.ring.push(&state.head, group);
+        Ok(())
     }
 
     /// Looks at every key before anything is taken. A group that comes to a key where others wait goes behind them,
@@ -235,10 +271,9 @@ impl Queue {
             Some(block) => self.set_timer(&key, block),
             None => self.opened.push_back(key.clone()),
         }
-        if let Some(state) = self.lines.get_mut(consumer).and_then(|line| line.groups.get_mut(&group)) {
-            state.waits_at = Some(key.clone());
-        }
-        self.keys.entry(key).or_default().waiters.push_back((Arc::clone(consumer), group));
+        let Some(state) = self.lines.get_mut(consumer).and_then(|line| line.groups.get_mut(&group)) else { return };
+        state.waits_at = Some(key.clone());
+        self.keys.entry(key).or_default().waiters.push(&state.head, (Arc::clone(consumer), group));
     }
 
     /// The head of an ordered group, if it waits and is due: the rest comes when it has ended. A dead letter that was

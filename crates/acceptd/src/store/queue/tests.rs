@@ -89,12 +89,14 @@ impl World {
     /// A delivery gets in line. Answers its number.
     fn offer(&mut self, consumer: &str, group: &str) -> usize {
         let number = self.list.rows.len();
-        let id = Uuid::from_u128(number as u128 + 1).into();
+        // Ids ascend with age.
+        let id = Uuid::from_u128((number as u128 + 1) << 80).into();
         let operation = Operation::new(Uuid::nil().into(), "a".into(), None, 0, START);
         let lane = Lane { group: group.into(), ..Lane::default() };
         let route = Route { lane, ..Route::to(consumer) };
-        self.list.rows.push(Delivery::new(id, &operation, Uuid::nil().into(), &route, (START, START)));
-        self.queue.offer(consumer, group);
+        let delivery = Delivery::new(id, &operation, Uuid::nil().into(), &route, (START, START));
+        self.queue.offer(consumer, group, Head::of(&delivery));
+        self.list.rows.push(delivery);
         number
     }
 
@@ -147,7 +149,7 @@ fn rate(name: &str, rate: &str) -> Limit {
 #[test]
 fn what_waits_for_a_limit_is_not_looked_at() {
     let mut world = World::new(&[slots("one", 1)]).held_by("c", &[("one", false)]);
-    (0..10_000).for_each(|_| drop(world.offer("c", "")));
+    (0..10_000).for_each(|_| _ = world.offer("c", ""));
     assert_eq!(world.serve(&[("c", 100)], START).len(), 1);
     world.list.looks = 0;
     for second in 1..100 {
@@ -182,7 +184,7 @@ fn groups_that_wait_at_each_others_keys_all_get_on() {
     let keyed = [("x", false), ("y", false), ("z", true)];
     let mut world = World::new(&[slots("x", 2), slots("y", 2), slots("z", 9)]).held_by("c", &keyed);
     let mut started = 0;
-    (0..40).for_each(|number| drop(world.offer("c", &number.to_string())));
+    (0..40).for_each(|number| _ = world.offer("c", &number.to_string()));
     while started < 40 {
         let groups = world.serve(&[("c", 9)], START);
         assert!(!groups.is_empty(), "{started} of 40 started");
@@ -207,7 +209,7 @@ fn everyone_who_waits_for_a_slot_is_woken() {
 #[test]
 fn the_starts_of_a_burst_are_at_once_and_then_at_the_rate() {
     let mut world = World::new(&[rate("api", "100/s burst 3")]).held_by("c", &[("api", false)]);
-    (0..20).for_each(|_| drop(world.offer("c", "")));
+    (0..20).for_each(|_| _ = world.offer("c", ""));
     assert_eq!(world.serve(&[("c", 100)], START).len(), 7, "what starts within 50 ms is given out");
     assert_eq!(world.starts(), [0, 0, 0, 10, 20, 30, 40]);
     assert_eq!(world.queue.next(&[("c", 100)]), Some(at(0) + Duration::from_micros(250)));
@@ -218,8 +220,8 @@ fn the_starts_of_a_burst_are_at_once_and_then_at_the_rate() {
 fn no_start_of_two_rates_is_before_its_time_at_either() {
     let limits = [rate("x", "40/s burst 3"), rate("y", "38/s")];
     let mut world = World::new(&limits).held_by("both", &[("x", false), ("y", false)]).held_by("one", &[("x", false)]);
-    (0..40).for_each(|_| drop(world.offer("both", "")));
-    (0..40).for_each(|_| drop(world.offer("one", "")));
+    (0..40).for_each(|_| _ = world.offer("both", ""));
+    (0..40).for_each(|_| _ = world.offer("one", ""));
     let (mut x, mut y) = (Vec::new(), Vec::new());
     for millis in (0..3_000).step_by(7) {
         world.serve(&[("both", 9), ("one", 9)], at(millis));
@@ -244,7 +246,7 @@ fn no_start_of_two_rates_is_before_its_time_at_either() {
 fn a_resumed_key_goes_on_soon_however_long_it_would_have_been_paused() {
     let mut world = World::new(&[rate("api", "10/s burst 5")]).held_by("c", &[("api", false)]);
     let number = world.offer("c", "");
-    (0..20).for_each(|_| drop(world.offer("c", "")));
+    (0..20).for_each(|_| _ = world.offer("c", ""));
     world.serve(&[("c", 1)], START);
     let throttled = pause(START, Some(at(600_000)));
     let delivery = world.running(number).clone();
@@ -260,7 +262,7 @@ fn a_resumed_key_goes_on_soon_however_long_it_would_have_been_paused() {
 #[test]
 fn a_faster_rate_holds_at_once() {
     let mut world = World::new(&[rate("api", "1/h")]).held_by("c", &[("api", false)]);
-    (0..9).for_each(|_| drop(world.offer("c", "")));
+    (0..9).for_each(|_| _ = world.offer("c", ""));
     assert_eq!(world.serve(&[("c", 9)], START).len(), 1);
     assert!(world.serve(&[("c", 9)], at(1_000)).is_empty());
     let change =
@@ -274,7 +276,7 @@ fn a_faster_rate_holds_at_once() {
 fn what_started_before_a_throttling_lifts_no_ramp() {
     let mut world = World::new(&[Limit::new("api")]).held_by("c", &[("api", false)]);
     let numbers: Vec<_> = (0..4).map(|_| world.offer("c", "")).collect();
-    (0..20).for_each(|_| drop(world.offer("c", "")));
+    (0..20).for_each(|_| _ = world.offer("c", ""));
     world.serve(&[("c", 4)], START);
     let running: Vec<_> = numbers.iter().map(|number| world.running(*number).clone()).collect();
     world.queue.learn((&running[0], Vec::new()), None, Some(&pause(at(5), Some(at(10)))), at(5));
@@ -300,7 +302,7 @@ fn a_set_clock_moves_rates_pauses_and_slots() {
         let limits = [rate("api", "1/10s"), slots("one", 1), rate("free", "1/s")];
         let held = [("api", false), ("one", false), ("free", false)];
         let mut world = World::new(&limits).held_by("c", &held);
-        (0..3).for_each(|_| drop(world.offer("c", "")));
+        (0..3).for_each(|_| _ = world.offer("c", ""));
         assert_eq!(world.serve(&[("c", 9)], START).len(), 1);
         world.end("", Some(at(20_000)));
         world.queue.pause("api", None, pause(START, Some(at(30_000))));
@@ -317,6 +319,24 @@ fn a_set_clock_moves_rates_pauses_and_slots() {
         assert!(world.queue.limit("api", set(29_000)).unwrap().pause.is_some());
         assert_eq!(world.serve(&[("c", 9)], set(40_000)).len(), 1);
     }
+}
+
+#[test]
+fn a_persons_pause_holds_whatever_the_clock_says() {
+    let mut world = World::new(&[Limit::new("all"), Limit::new("one")]).held_by("c", &[("all", false), ("one", false)]);
+    world.offer("c", "");
+    let hour = Duration::from_secs(3_600);
+    for (limit, key) in [("all", None), ("one", Some(""))] {
+        let now = START;
+        world.queue.pause(limit, key, Closure { by: "someone".into(), ..pause(now, None) });
+        assert!(world.serve(&[("c", 9)], now).is_empty());
+        world.queue.shift(-3_600_000_000);
+        assert!(world.serve(&[("c", 9)], now - hour).is_empty(), "{limit} of {key:?}");
+        world.queue.shift(3_600_000_000);
+        assert!(world.serve(&[("c", 9)], now).is_empty(), "{limit} of {key:?}");
+        assert!(world.queue.resume(limit, key, now));
+    }
+    assert_eq!(world.serve(&[("c", 9)], START).len(), 1);
 }
 
 #[test]

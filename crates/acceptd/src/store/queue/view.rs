@@ -1,13 +1,13 @@
 //! Looking at a queue: what holds a group, and where each limit stands.
 
-use super::{Block, Hold, KeyRef, Queue, Waiter, instant, key_ref};
+use super::{Block, Hold, KeyRef, Queue, instant, key_ref};
 use crate::limit::Limit;
 use crate::store::{KeyView, LimitView, Standing};
 use crate::{Closure, Timestamp};
 
 /// Keys that are listed of a limit.
 const KEYS_MAX: usize = 20;
-/// Places that are counted in a line.
+/// Places that are told of a line.
 const PLACES_MAX: usize = 1_001;
 /// Holders that are listed of a key.
 const HOLDERS_MAX: usize = 5;
@@ -40,18 +40,6 @@ pub struct Bound {
     pub slots: Option<u32>,
     /// Deliveries that are due and wait for it.
     pub waiting: u64,
-}
-
-/// How many come before the first that is it; when it is not among the first, that many.
-fn place<'a, T: 'a>(line: impl Iterator<Item = &'a T>, is_it: impl FnMut(&'a T) -> bool) -> usize {
-    let mut counted = 0;
-    let mut line = line.take(PLACES_MAX).inspect(|_| counted += 1);
-    match line.position(is_it) {
-        Some(place) => place,
-        // One that is in no line is being looked at now.
-        None if counted < PLACES_MAX => 0,
-        None => PLACES_MAX,
-    }
 }
 
 impl Queue {
@@ -102,11 +90,8 @@ impl Queue {
             return Standing { blocker, bounds, ..Standing::default() };
         };
         let (before, turns) = match state.waits_at.as_ref().and_then(|key| self.keys.get(key)) {
-            Some(key) => {
-                let is_it = |waiter: &Waiter| &*waiter.0 == consumer && &*waiter.1 == group;
-                (place(key.waiters.iter(), is_it), key.waiters.len())
-            }
-            None => (place(line.ring.iter(), |name| &**name == group), line.ring.len()),
+            Some(key) => (key.waiters.before(&state.head), key.waiters.len()),
+            None => (line.ring.before(&state.head), line.ring.len()),
         };
         Standing { blocker, bounds, waiting: state.waiting, before, turns: turns.clamp(1, PLACES_MAX) }
     }

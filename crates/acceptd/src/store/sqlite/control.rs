@@ -157,10 +157,15 @@ pub(super) fn route_waiting(book: &mut Book<'_>, register: &Register) -> Try<usi
             let mut deliveries = Vec::new();
             let times = (due.max(register.now), register.now);
             plan::route(&key, &routes, &mut operation, times, &mut book.ids, &mut deliveries);
-            book.change_operation(operation)?;
+            let (notifications, concluded) = plan::routed(&mut operation, register.now, &mut book.ids);
+            notifications.iter().try_for_each(|notification| book.add_notification(notification))?;
+            book.change_operation(operation.clone())?;
             deliveries.iter().try_for_each(|delivery| book.add_delivery(delivery, true))?;
             let sql = "UPDATE events SET unrouted = NULL WHERE ordinal = ?1";
             book.conn.prepare_cached(sql)?.execute([key.ordinal()])?;
+            if concluded {
+                book.announce(&operation, register.now)?;
+            }
             book.backlog -= 1;
             routed += 1;
         }

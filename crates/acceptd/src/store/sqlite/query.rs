@@ -64,6 +64,13 @@ pub(super) fn deliveries_of(conn: &Connection, id: OperationId, which: Which) ->
     deliveries(conn, id.ordinal(), span, which, usize::MAX)
 }
 
+/// Deliveries with these ordinals that were made by an accept, oldest first.
+pub(super) fn deliveries_between(conn: &Connection, after: i64, last: i64) -> Try<Vec<Delivery>> {
+    let mut sql = conn.prepare_cached(FIRST_DELIVERIES)?;
+    let rows = sql.query_map(params![after, last, 0, 4, i64::MAX], row::delivery)?;
+    Ok(rows.collect::<rusqlite::Result<_>>()?)
+}
+
 const FIRST_DELIVERIES: &str = concat!(
     "SELECT ",
     delivery_columns!(),

@@ -11,7 +11,7 @@ use crate::delivery::State;
 use crate::limit::{Limit, Policy};
 use crate::operation::Operation;
 use crate::store::plan::{self, NewOperation};
-use crate::store::queue::{Hold, HoldId, KeyRef, KeyRow, Queue};
+use crate::store::queue::{Head, Hold, HoldId, KeyRef, KeyRow, Queue};
 use crate::{Delivery, DeliveryId, OperationId, Timestamp};
 
 /// Deliveries that get in line by one claim at most, when their time has come.
@@ -29,8 +29,10 @@ pub(super) fn is_due(delivery: &Delivery) -> bool {
     delivery.due <= delivery.since
 }
 
-const GROUPS: &str = "SELECT c.name, d.grp, count(*) FROM deliveries d INDEXED BY deliveries_ready \
-    JOIN consumers c ON c.id = d.consumer WHERE d.state = 0 AND d.ready = 1 GROUP BY d.consumer, d.grp";
+const GROUPS: &str = "SELECT c.name, d.grp, count(*), \
+    min(iif(d.ordered, d.grp, d.turn)), max(d.priority), min(d.ordinal) \
+    FROM deliveries d INDEXED BY deliveries_ready JOIN consumers c ON c.id = d.consumer \
+    WHERE d.state = 0 AND d.ready = 1 GROUP BY d.consumer, d.grp";
 const RUNNING: &str =
     concat!("SELECT ", delivery_columns!(), " FROM deliveries d INDEXED BY deliveries_running WHERE d.state = 1");
 
@@ -41,13 +43,17 @@ pub(super) fn load(conn: &Connection, queue: &mut Queue) -> Sql<()> {
     load_limits(conn, queue)?;
     let mut groups = Vec::new();
     let mut sql = conn.prepare_cached(GROUPS)?;
-    for group in sql.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get(2)?)))? {
+    let row = |row: &rusqlite::Row<'_>| {
+        let (turn, count): (String, i64) = (row.get(3)?, row.get(2)?);
+        let head = Head { turn: turn.into(), priority: row.get(4)?, age: row.get(5)? };
+        Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, count.unsigned_abs(), head))
+    };
+    for group in sql.query_map([], row)? {
         groups.push(group?);
     }
-    groups.sort_unstable();
-    for (consumer, group, count) in &groups {
-        let count: i64 = *count;
-        queue.offer_many(consumer, group, count.unsigned_abs());
+    groups.sort_unstable_by(|one, other| (&one.0, &one.1).cmp(&(&other.0, &other.1)));
+    for (consumer, group, count, head) in groups {
+        queue.offer_many(&consumer, &group, count, head);
     }
     if crate::fault::planted("slots-counted") {
         // Who counts slots in memory has counted none after a crash.
@@ -109,7 +115,7 @@ impl Book<'_> {
     /// A delivery waits from now on.
     pub(super) fn get_in_line(&mut self, delivery: &Delivery, consumer: i64) {
         if is_due(delivery) {
-            lock(&self.queue).offer(&delivery.consumer, &delivery.lane.group);
+            lock(&self.queue).offer(&delivery.consumer, &delivery.lane.group, Head::of(delivery));
         } else {
             self.names.note_due(consumer, delivery.due);
         }
@@ -128,18 +134,22 @@ impl Book<'_> {
         if self.names.next_due(consumer).is_none_or(|due| due > now) {
             return Ok(self.names.next_due(consumer));
         }
-        let later = "SELECT ordinal, grp FROM deliveries INDEXED BY deliveries_due \
+        let later = "SELECT ordinal, grp, iif(ordered, grp, turn), priority FROM deliveries INDEXED BY deliveries_due \
             WHERE state = 0 AND ready = 0 AND consumer = ?1 AND due <= ?2 ORDER BY due, ordinal LIMIT ?3";
         let due = {
             let mut sql = self.conn.prepare_cached(later)?;
-            let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?));
+            let row = |row: &rusqlite::Row<'_>| {
+                let turn: String = row.get(2)?;
+                let head = Head { turn: turn.into(), priority: row.get(3)?, age: row.get(0)? };
+                Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?, head))
+            };
             sql.query_map(params![consumer, now.as_micros(), PROMOTED_MAX], row)?.collect::<Sql<Vec<_>>>()?
         };
-        for (ordinal, group) in &due {
+        for (ordinal, group, head) in due {
             self.conn.prepare_cached("UPDATE deliveries SET ready = 1 WHERE ordinal = ?1")?.execute([ordinal])?;
             let mut queue = lock(&self.queue);
-            queue.offer(name, group);
-            queue.look_again(name, group);
+            queue.offer(name, &group, head);
+            queue.look_again(name, &group);
         }
         let next = "SELECT due FROM deliveries INDEXED BY deliveries_due \
             WHERE state = 0 AND ready = 0 AND consumer = ?1 ORDER BY due LIMIT 1";
