@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The whole test suite: Rust tests, foreign clients, the EC2 example. What needs a tool that is not here says so
+# The whole test suite: Rust tests, foreign clients, the examples. What needs a tool that is not here says so
 # loudly and is skipped; with CI set nothing is skipped.
 set -eu
 cd "$(dirname "$0")/.."
@@ -23,3 +23,6 @@ examples/ec2/run.sh --check python
 
 step "the EC2 example, its consumer in Rust"
 examples/ec2/run.sh --check rust
+
+step "the uploads example, three services that count"
+examples/uploads/run.sh --quick

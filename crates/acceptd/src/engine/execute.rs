@@ -16,6 +16,7 @@ use crate::target::Reply;
 use crate::{Fail, Outcome, Timestamp};
 
 /// How an attempt came to its end on this node.
+#[expect(clippy::large_enum_variant, reason = "one for each attempt, and most are the large one")]
 pub(crate) enum Attempted {
     /// Its target said how, at this instant by the clock that the attempt was told.
     Ended(Outcome, Timestamp),

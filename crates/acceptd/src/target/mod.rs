@@ -18,6 +18,7 @@ pub type Replying<'a> = Pin<Box<dyn Future<Output = Reply> + Send + 'a>>;
 
 /// How a target answered an attempt.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one for each attempt, and most are the large one")]
 pub enum Reply {
     /// The attempt ended.
     Ended(Outcome),

@@ -7,29 +7,33 @@ use acceptd::consumer::Consumer;
 use acceptd::{
     Acceptd, Context, Done, Fail, FailExt as _, Gate, Limit, Limits, Outcome, State, Status, Submission, Timestamp,
 };
+use tokio::time::Instant;
 
 use crate::fixture::{Start, accept, end, eventually, memory, on, start};
 
-/// When each event started and ended, by its name.
+/// An event's name, when its handler started, and when it ended.
+type Row = (String, Instant, Option<Instant>);
+
+/// When each event started and ended.
 #[derive(Clone, Default)]
-struct Ledger(Arc<Mutex<Vec<(String, tokio::time::Instant, Option<tokio::time::Instant>)>>>);
+struct Ledger(Arc<Mutex<Vec<Row>>>);
 
 impl Ledger {
     fn enter(&self, name: &str) -> usize {
         let mut rows = self.0.lock().unwrap();
-        rows.push((name.to_owned(), tokio::time::Instant::now(), None));
+        rows.push((name.to_owned(), Instant::now(), None));
         rows.len() - 1
     }
 
     fn leave(&self, row: usize) {
-        self.0.lock().unwrap()[row].2 = Some(tokio::time::Instant::now());
+        self.0.lock().unwrap()[row].2 = Some(Instant::now());
     }
 
     fn names(&self) -> Vec<String> {
         self.0.lock().unwrap().iter().map(|row| row.0.clone()).collect()
     }
 
-    fn starts(&self) -> Vec<tokio::time::Instant> {
+    fn starts(&self) -> Vec<Instant> {
         self.0.lock().unwrap().iter().map(|row| row.1).collect()
     }
 
@@ -171,7 +175,7 @@ async fn a_throttled_target_pauses_its_limit_and_only_its_key() {
         waiting
     };
     assert!(matches!(waiting.gate, Gate::Limit | Gate::DueTime), "{waiting:?}");
-    let began = tokio::time::Instant::now();
+    let began = Instant::now();
     let other = accept(&engine, start("b")).await;
     end(&engine, other).await;
     assert!(began.elapsed() < Duration::from_secs(1));
