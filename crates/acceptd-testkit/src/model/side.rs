@@ -180,7 +180,7 @@ impl<'a> Side<'a> {
         if let Command::GiveBack(number) = command {
             let Some(id) = back(&self.permits, *number) else { return String::new() };
             self.seen.given_back = Some(id);
-            return told(self.store().give_back(id, now).await);
+            return told(self.store().give_back(id).await);
         }
         let Command::Permit { attempt, fence, limit, key: value } = command else { return String::new() };
         let Some((delivery, fence)) = self.attempt(*attempt, *fence) else { return String::new() };

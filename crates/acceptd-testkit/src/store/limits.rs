@@ -518,7 +518,7 @@ pub async fn a_set_clock_changes_nothing(store: Arc<dyn Store>) {
         assert_eq!(groups(&claims), ["rate"], "{slow}");
         let (delivery, fence) = (claims.claimed[0].delivery.id, claims.claimed[0].delivery.fence);
         store.extend(delivery, fence, now(50, set), now(0, set)).await.unwrap();
-        store.shift(hour).await.unwrap();
+        store.shift(hour, START).await.unwrap();
         set += hour;
         assert_eq!(store.delivery(delivery).await.unwrap().delivery.lease, Some(now(50, set)));
         assert!(claim(&*store, "c", now(9, set)).await.claimed.is_empty(), "{slow}");
@@ -526,7 +526,7 @@ pub async fn a_set_clock_changes_nothing(store: Arc<dyn Store>) {
         assert!(claim(&*store, "c", now(19, set)).await.claimed.is_empty(), "{paused}");
         assert_eq!(groups(&claim(&*store, "c", now(20, set)).await), ["key"], "{paused}");
         store.pause(of_limit("api", None), pause(now(30, set), Some(now(40, set)))).await.unwrap();
-        store.shift(-hour).await.unwrap();
+        store.shift(-hour, START).await.unwrap();
         set -= hour;
         put(&*store, &c, "u", "other", now(31, set)).await;
         assert_eq!(claim(&*store, "c", now(39, set)).await.next, Some(now(40, set)), "all of it is paused");

@@ -201,6 +201,7 @@ macro_rules! store_suite {
             a_set_clock_moves_held_slots
             a_permit_holds_its_key_until_it_is_given_back
             permits_and_deliveries_share_their_slots
+            a_late_end_frees_held_slots
             permits_keep_the_rate
             permits_end_with_their_attempt
             permits_end_with_a_rescue_or_a_cancel

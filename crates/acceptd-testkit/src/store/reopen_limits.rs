@@ -65,7 +65,7 @@ pub async fn permits_are_held_again(place: &dyn Reopen) {
     drop(store);
     let store = place.open();
     assert_eq!(store.permit(permit(at(2))).await.unwrap(), Permitted::Busy(None));
-    store.give_back(id, at(2)).await.unwrap();
+    store.give_back(id).await.unwrap();
     drop(store);
     let store = place.open();
     assert!(matches!(store.permit(permit(at(3))).await.unwrap(), Permitted::Held { .. }));
@@ -201,7 +201,7 @@ pub async fn a_set_clock_stays_set(place: &dyn Reopen) {
     let running = claim_remote(&*store, "c", 1, 30, START).await.remove(0);
     store.cancel(running.delivery.operation, at(1)).await.unwrap();
     store.pause(of_limit("api", None), pause(START, Some(at(20)))).await.unwrap();
-    store.shift(-3_600_000_000).await.unwrap();
+    store.shift(-3_600_000_000, START).await.unwrap();
     let set = |second: u64| at(second) - Duration::from_secs(3_600);
     let before = store.limits(set(2)).await.unwrap();
     assert_eq!(before[0].pause.as_ref().unwrap().until, Some(set(20)));

@@ -127,6 +127,23 @@ pub async fn a_local_target_holds_nothing_once_its_attempt_is_over(store: Arc<dy
     assert_eq!(store.limits(at(51)).await.unwrap()[0].in_use, 0);
 }
 
+/// When an attempt's end becomes known after all, its slots are free at once; those of one that runs are not.
+pub async fn a_late_end_frees_held_slots(store: Arc<dyn Store>) {
+    let one = Limit::new("one").concurrency(1);
+    let c = held(serving("c", "a"), &[&one]);
+    declare(&*store, &[&one], &[&c], START).await;
+    put(&*store, &c, "u", "", START).await;
+    put(&*store, &c, "u", "", START).await;
+    let running = claim_remote(&*store, "c", 1, REMOTE_FOR, START).await.remove(0);
+    let attempt = HoldId::of(&running.delivery);
+    assert!(store.give_back(attempt).await.unwrap().is_empty(), "it runs");
+    assert!(claim(&*store, "c", at(1)).await.claimed.is_empty());
+    store.cancel(running.delivery.operation, at(2)).await.unwrap();
+    assert!(claim(&*store, "c", at(2)).await.claimed.is_empty(), "its target may be working on it");
+    assert_eq!(store.give_back(attempt).await.unwrap(), ["c"]);
+    claim_one(&*store, "c", at(3)).await;
+}
+
 /// Who takes no slot has no deadline either: there is nothing to hold.
 pub async fn without_a_limit_there_is_no_deadline(store: Arc<dyn Store>) {
     accept("a").deliver_to("c").to(&*store).await;
@@ -142,12 +159,12 @@ pub async fn a_set_clock_moves_held_slots(store: Arc<dyn Store>) {
         put(&*store, &c, "u", "", at(start)).await;
         put(&*store, &c, "u", "", at(start)).await;
         let running = claim_remote(&*store, "c", 1, REMOTE_FOR, at(start)).await.remove(0);
-        store.shift(hour).await.unwrap();
+        store.shift(hour, START).await.unwrap();
         let set = |second: u64| Timestamp::from_micros(at(start + second).as_micros() + hour);
         let moved = store.delivery(running.delivery.id).await.unwrap().delivery;
         assert_eq!(moved.deadline, Some(set(REMOTE_FOR)));
         store.cancel(running.delivery.operation, set(1)).await.unwrap();
-        store.shift(-hour).await.unwrap();
+        store.shift(-hour, START).await.unwrap();
         assert!(claim(&*store, "c", at(start + REMOTE_FOR - 1)).await.claimed.is_empty());
         let next = claim_one(&*store, "c", at(start + REMOTE_FOR)).await;
         settle(&*store, &next, done(), at(start + REMOTE_FOR)).await;
@@ -181,7 +198,7 @@ pub async fn a_permit_holds_its_key_until_it_is_given_back(store: Arc<dyn Store>
     let (y, _) = held_by(permit(&*store, &attempt, "y", at(1)).await.unwrap());
     assert!(x != y && x.delivery == attempt.delivery.id);
     assert_eq!(store.limits(at(1)).await.unwrap()[0].in_use, 2);
-    store.give_back(x, at(2)).await.unwrap();
+    store.give_back(x).await.unwrap();
     held_by(permit(&*store, &attempt, "x", at(2)).await.unwrap());
     assert_eq!(permit(&*store, &attempt, "y", at(2)).await.unwrap(), Permitted::Busy(None));
 }
@@ -195,7 +212,7 @@ pub async fn permits_and_deliveries_share_their_slots(store: Arc<dyn Store>) {
     let (permitted, _) = held_by(permit(&*store, &attempt, "", START).await.unwrap());
     accept("d").taken_by(&d).to(&*store).await;
     assert!(claim(&*store, "d", at(1)).await.claimed.is_empty());
-    assert_eq!(store.give_back(permitted, at(2)).await.unwrap(), ["d"]);
+    assert_eq!(store.give_back(permitted).await.unwrap(), ["d"]);
     let running = claim_one(&*store, "d", at(2)).await;
     assert_eq!(permit(&*store, &attempt, "", at(2)).await.unwrap(), Permitted::Busy(None));
     settle(&*store, &running, done(), at(3)).await;

@@ -27,7 +27,7 @@ impl Limiter for Inner {
         let tracker = engine.0.tracker.clone();
         tracker.spawn(async move {
             // When this fails the permit ends with its attempt.
-            if let Ok(woken) = engine.0.store.give_back(permit, engine.now()).await {
+            if let Ok(woken) = engine.0.store.give_back(permit).await {
                 engine.wake(&woken);
             }
             engine.0.freed.notify_waiters();
@@ -53,7 +53,7 @@ impl Engine {
                             Go::Back => break,
                         }
                     }
-                    let woken = self.0.store.give_back(id, self.now()).await?;
+                    let woken = self.0.store.give_back(id).await?;
                     self.wake(&woken);
                 }
                 Asked::Busy(wait) => {

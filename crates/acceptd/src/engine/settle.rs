@@ -6,7 +6,7 @@ use crate::consumer::Consumer;
 use crate::engine::Engine;
 use crate::engine::execute::Attempted;
 use crate::engine::served::Served;
-use crate::store::{Claimed, Settle, Settled, Verdict};
+use crate::store::{Claimed, HoldId, Settle, Settled, Verdict};
 use crate::{
     Data, Delivery, DeliveryId, Done, Draft, Error, ErrorKind, Fail, Failure, Next, Outcome, Result, StoredEvent,
     Throttle, Timestamp,
@@ -82,8 +82,26 @@ impl Engine {
                 Err(error) if error.is_retryable() && self.0.store.health().writable => {
                     tokio::time::sleep(AGAIN).await;
                 }
-                Err(error) => return Err(error),
+                Err(error) => {
+                    self.heard_late(delivery, fence, &verdict, &error).await;
+                    return Err(error);
+                }
             }
+        }
+    }
+
+    /// The end of an attempt that was given up before is known now: its slots need not be held any longer.
+    async fn heard_late(&self, delivery: DeliveryId, fence: u64, verdict: &Verdict, error: &Error) {
+        let is_open =
+            matches!(verdict, Verdict::Release { unfinished: true } | Verdict::Retry { unfinished: true, .. });
+        let is_late = matches!(error.kind(), ErrorKind::StaleFence | ErrorKind::AlreadySettled | ErrorKind::Canceled);
+        if is_open || !is_late {
+            return;
+        }
+        // When this fails they are free at the attempt's deadline.
+        if let Ok(woken) = self.0.store.give_back(HoldId { delivery, fence, permit: 0 }).await {
+            self.wake(&woken);
+            self.0.freed.notify_waiters();
         }
     }
 

@@ -128,11 +128,13 @@ pub trait Store: Send + Sync + 'static {
     /// As for `settle`; `NotFound` for a limit that is not declared.
     fn permit(&self, permit: Permit) -> Answer<'_, Permitted>;
 
-    /// Gives a permit back. Answers the consumers whose limits have room again.
-    fn give_back(&self, permit: HoldId, now: Timestamp) -> Answer<'_, Vec<String>>;
+    /// Gives a permit back, or the slots of an attempt that are held only because nobody had heard of its end. Answers
+    /// the consumers whose limits have room again.
+    fn give_back(&self, hold: HoldId) -> Answer<'_, Vec<String>>;
 
-    /// The clock was set by so many microseconds: leases, pauses of limits, rates and held slots move along.
-    fn shift(&self, micros: i64) -> Answer<'_, ()>;
+    /// The clock, which showed `now`, was set by so many microseconds. What is a wait moves along: leases, rates, held
+    /// slots, pauses that targets asked for, due times of what was tried before. Instants that someone named stay.
+    fn shift(&self, micros: i64, now: Timestamp) -> Answer<'_, ()>;
 
     /// Enters a node with the limits that are declared and the consumers it serves, routes root events that waited for
     /// one of them, finds the place of deliveries whose keys are others now, and notes for how long each consumer was

@@ -29,7 +29,7 @@ async fn follow_clock(engine: &Engine) -> Result<()> {
     if set_by != 0 {
         tracing::warn!(milliseconds = set_by / 1_000, "the machine's clock was set; leases and limits move along");
         let _nobody_else = engine.0.steady.write().await;
-        engine.0.store.shift(set_by).await?;
+        engine.0.store.shift(set_by, engine.now()).await?;
         engine.0.clock.follow(set_by);
     }
     Ok(())

@@ -52,7 +52,7 @@ impl Tables {
         })
     }
 
-    pub(super) fn shift(&mut self, micros: i64) {
+    pub(super) fn shift(&mut self, micros: i64, now: Timestamp) {
         let moved = |at: Timestamp| Timestamp::from_micros(at.as_micros().saturating_add(micros));
         for id in &self.live {
             if let Some(delivery) = self.deliveries.get_mut(id) {
@@ -65,8 +65,15 @@ impl Tables {
                 }
             }
         }
-        let closures = self.closures.values_mut().flatten();
-        closures.filter(|closure| closure.gate == Gate::Pause).for_each(|closure| queue::shift(closure, micros));
+        for closure in self.closures.values_mut().flatten().filter(|closure| closure.gate == Gate::Pause) {
+            // What is over stays over.
+            match closure.until {
+                Some(until) if until <= now => {
+                    (closure.from, closure.until) = (moved(closure.from), Some(moved(until)));
+                }
+                _ => queue::shift(closure, micros),
+            }
+        }
         self.queue.shift(micros);
     }
 

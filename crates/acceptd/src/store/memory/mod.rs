@@ -271,13 +271,16 @@ impl Store for MemoryStore {
         self.answer(move |tables| tables.permit(&permit))
     }
 
-    fn give_back(&self, permit: HoldId, _now: Timestamp) -> Answer<'_, Vec<String>> {
-        self.answer(move |tables| Ok(tables.queue.left(permit, None)))
+    fn give_back(&self, hold: HoldId) -> Answer<'_, Vec<String>> {
+        self.answer(move |tables| match hold.permit == 0 && !tables.queue.lingers(hold) {
+            true => Ok(Vec::new()),
+            false => Ok(tables.queue.left(hold, None)),
+        })
     }
 
-    fn shift(&self, micros: i64) -> Answer<'_, ()> {
+    fn shift(&self, micros: i64, now: Timestamp) -> Answer<'_, ()> {
         self.answer(move |tables| {
-            tables.shift(micros);
+            tables.shift(micros, now);
             Ok(())
         })
     }

@@ -92,6 +92,12 @@ impl Queue {
         self.permits(id).into_iter().flat_map(|permit| self.keys_of(permit)).cloned().collect()
     }
 
+    /// Whether an attempt's slots are held only because nobody has heard of its end.
+    pub fn lingers(&self, id: HoldId) -> bool {
+        let hold = |key: &KeyRef| self.keys.get(key)?.holds.get(&id);
+        self.keys_of(id).iter().filter_map(hold).any(|hold| hold.until.is_some())
+    }
+
     /// An attempt left: its slots are free, or stay held until then. Answers the consumers that may go on.
     pub fn left(&mut self, id: HoldId, until: Option<Timestamp>) -> Vec<String> {
         let Some(keys) = self.held.remove(&id) else { return Vec::new() };

@@ -86,12 +86,15 @@ pub(super) fn permit(book: &mut Book<'_>, permit: &Permit) -> Try<Permitted> {
     }
 }
 
-pub(super) fn give_back(book: &mut Book<'_>, permit: HoldId) -> Try<Vec<String>> {
-    book.forget_hold(permit)?;
-    Ok(lock(&book.queue).left(permit, None))
+pub(super) fn give_back(book: &mut Book<'_>, hold: HoldId) -> Try<Vec<String>> {
+    if hold.permit == 0 && !lock(&book.queue).lingers(hold) {
+        return Ok(Vec::new());
+    }
+    book.forget_hold(hold)?;
+    Ok(lock(&book.queue).left(hold, None))
 }
 
-pub(super) fn shift(book: &mut Book<'_>, micros: i64) -> Try<()> {
+pub(super) fn shift(book: &mut Book<'_>, micros: i64, now: Timestamp) -> Try<()> {
     let sql = "UPDATE deliveries SET lease = lease + ?1, deadline = deadline + ?1 WHERE state = 1";
     book.conn.prepare_cached(sql)?.execute([micros])?;
     book.conn.prepare_cached("UPDATE holds SET until = until + ?1")?.execute([micros])?;
@@ -99,9 +102,13 @@ pub(super) fn shift(book: &mut Book<'_>, micros: i64) -> Try<()> {
     let sql =
         "UPDATE deliveries INDEXED BY deliveries_due SET due = due + ?1 WHERE state = 0 AND ready = 0 AND fence > 0";
     book.conn.prepare_cached(sql)?.execute([micros])?;
-    let sql =
-        "UPDATE closures SET since = since + ?1, until = until + ?1 WHERE gate = 0 AND by = ?2 AND until IS NOT NULL";
-    book.conn.prepare_cached(sql)?.execute(params![micros, plan::TARGET])?;
+    // What a target asked for is a wait from then on, and what is over stays over; a person named an instant.
+    let moves = "until IS NOT NULL AND (by = ?2 OR until <= ?3)";
+    let sql = format!(
+        "UPDATE closures SET since = iif({moves}, since + ?1, min(since, since + ?1)), \
+         until = iif({moves}, until + ?1, until) WHERE gate = 0"
+    );
+    book.conn.execute(&sql, params![micros, plan::TARGET, now.as_micros()])?;
     book.names = Names::load(book.conn)?;
     // So that a crash from here on does not move it all again.
     book.conn.prepare_cached("UPDATE uptime SET at = at + ?1")?.execute([micros])?;

@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 
 use super::queue::Queue;
 use super::*;
-use crate::clock::Uptime;
+use crate::clock::{Clock as _, SystemClock, Uptime};
 use crate::limit::LimitChange;
 use crate::{Delivery, Error, ErrorKind, Notification, Result, Timestamp};
 
@@ -274,13 +274,14 @@ const NOTEWORTHY: i64 = 250_000;
 fn catch_up(mut book: Book<'_>) -> Result<Book<'_>> {
     let mut shift = || {
         let micros = control::set_while_closed(&book)?;
+        let before = Timestamp::from_micros(SystemClock.now().as_micros().saturating_sub(micros));
         if micros != 0 {
             if micros.abs() > NOTEWORTHY {
                 let milliseconds = micros / 1_000;
                 tracing::warn!(milliseconds, "the machine's clock was set; leases and limits move along");
             }
             book.conn.execute_batch("BEGIN IMMEDIATE")?;
-            limits::shift(&mut book, micros)?;
+            limits::shift(&mut book, micros, before)?;
             book.conn.execute_batch("COMMIT")?;
         }
         Ok(())
@@ -364,12 +365,12 @@ impl Store for SqliteStore {
         Box::pin(self.write(Kind::Claim, move |book| limits::permit(book, &permit)))
     }
 
-    fn give_back(&self, permit: HoldId, _now: Timestamp) -> Answer<'_, Vec<String>> {
-        Box::pin(self.write(Kind::Other, move |book| limits::give_back(book, permit)))
+    fn give_back(&self, hold: HoldId) -> Answer<'_, Vec<String>> {
+        Box::pin(self.write(Kind::Other, move |book| limits::give_back(book, hold)))
     }
 
-    fn shift(&self, micros: i64) -> Answer<'_, ()> {
-        Box::pin(self.write(Kind::Other, move |book| limits::shift(book, micros)))
+    fn shift(&self, micros: i64, now: Timestamp) -> Answer<'_, ()> {
+        Box::pin(self.write(Kind::Other, move |book| limits::shift(book, micros, now)))
     }
 
     fn register(&self, register: Register) -> Answer<'_, Registered> {
