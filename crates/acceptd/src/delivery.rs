@@ -307,7 +307,7 @@ pub fn transition(
 }
 
 fn claim(delivery: &Delivery, node: NodeId, max_attempts: u32, now: Timestamp) -> Result<Delivery, Refusal> {
-    // Whether it is due is for the queue to say: by a clock that was set back it may seem not to be.
+    // Whether it is due is for the turnstile to say: by a clock that was set back it may seem not to be.
     if delivery.state != State::Waiting {
         return Err(Refusal::WrongState(delivery.state));
     }

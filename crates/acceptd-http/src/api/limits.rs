@@ -2,7 +2,7 @@
 
 use acceptd::engine::describe_limit;
 use acceptd::limit::{Limit, Rate};
-use acceptd::store::queue::Hold;
+use acceptd::store::turnstile::Hold;
 use acceptd::store::{KeyView, LimitView};
 use acceptd::{Engine, OperationId, Timestamp};
 use http::StatusCode;

@@ -1,4 +1,4 @@
-//! What limits promise, checked by what claims gave out: the queue's own books are not asked.
+//! What limits promise, checked by what claims gave out: the turnstile's own books are not asked.
 //!
 //! Who holds a slot is counted from the deliveries that run, from the permits that were given and not given back, and
 //! from attempts whose end nobody heard of. Where something is not known for sure, such as how far a pause was cut

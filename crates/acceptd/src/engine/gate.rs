@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::duration::format_duration;
 use crate::limit::Rate;
-use crate::store::queue::Blocker;
+use crate::store::turnstile::Blocker;
 use crate::{Closure, Delivery, Gate, OperationId, Timestamp};
 
 /// What a delivery, or several of one consumer, wait for.
@@ -300,7 +300,7 @@ mod tests {
     #[test]
     fn a_lock_names_who_holds_it() {
         let running = Delivery { state: crate::delivery::State::Running, ..delivery() };
-        let holder = Some(crate::store::queue::Hold::of(&running));
+        let holder = Some(crate::store::turnstile::Hold::of(&running));
         let key = crate::limit::KeySpec::Pointer("/account".into());
         let lock = Blocker { key: "7".into(), holder, ..blocker(Limit::lock("start-ec2", key)) };
         let waiting = explain(&delivery(), 1, Some(0), &held(&lock, None), NOW);

@@ -6,7 +6,7 @@ use crate::delivery::State;
 use crate::engine::Engine;
 use crate::engine::gate;
 use crate::limit::Lane;
-use crate::store::queue::Blocker;
+use crate::store::turnstile::Blocker;
 use crate::store::{GroupCount, OperationView, Standing};
 use crate::wait::Held;
 use crate::{Closure, Delivery, DeliveryId, Gate, Result, Route};

@@ -25,7 +25,7 @@ pub struct Monitor {
     pub message: Option<String>,
     /// Why it failed, when it did.
     pub failure: Option<Failure>,
-    /// When what is known of it will have ended, as far as that can be reckoned from rates, slots, the queue and how
+    /// When what is known of it will have ended, as far as that can be reckoned from rates, slots, who waits and how
     /// long attempts took so far.
     pub estimated_end: Option<Timestamp>,
 }

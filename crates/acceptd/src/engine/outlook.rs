@@ -1,4 +1,4 @@
-//! Outlook: when something will start and when an operation will have ended, from rates, slots, the queue, and how long
+//! Outlook: when something will start and when an operation will have ended, from rates, slots, who waits, and how long
 //! attempts took so far.
 //!
 //! What follows from events that are not emitted yet is not known and not reckoned with.
@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::delivery::State;
 use crate::engine::Engine;
 use crate::engine::group::Group;
-use crate::store::queue::{Blocker, Bound};
+use crate::store::turnstile::{Blocker, Bound};
 use crate::store::{KeyRef, OperationView};
 use crate::{Gate, Timestamp};
 

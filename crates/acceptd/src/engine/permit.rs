@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::consumer::{Acquiring, Context, Limiter};
 use crate::engine::pace::Go;
 use crate::engine::{Engine, Inner};
-use crate::store::queue::Grant;
+use crate::store::turnstile::Grant;
 use crate::store::{HoldId, KeyRef, Permit, Permitted};
 use crate::{DeliveryId, Result};
 

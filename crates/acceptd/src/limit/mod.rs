@@ -2,7 +2,7 @@
 //!
 //! A limit always waits, it never drops. What is here is pure: the words of a limit ([`Limit`], [`Rate`], [`KeySpec`]),
 //! the place of a delivery before its limits ([`Policy`], [`Lane`]), the arithmetic of rates ([`gcra`]) and how a rate
-//! that nobody knows is found ([`Adapt`]). Who may start now is decided in `store/queue`.
+//! that nobody knows is found ([`Adapt`]). Who may start now is decided in `store/turnstile`.
 
 use std::time::Duration;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::queue::{Granted, KeyRef};
+use super::turnstile::{Granted, KeyRef};
 use crate::limit::{Limit, Policy};
 use crate::{
     Data, Delivery, DeliveryId, Draft, Failure, NewEvent, NodeId, Notice, OperationId, ProgressReport, Result, Route,

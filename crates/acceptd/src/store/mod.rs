@@ -13,13 +13,13 @@ use std::time::Duration;
 mod command;
 pub mod memory;
 pub mod plan;
-pub mod queue;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+pub mod turnstile;
 mod view;
 
 pub use command::*;
-pub use queue::{Granted, HoldId, KeyRef};
+pub use turnstile::{Granted, HoldId, KeyRef};
 pub use view::*;
 
 use crate::clock::Uptime;

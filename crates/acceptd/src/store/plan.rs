@@ -3,7 +3,7 @@
 use crate::delivery::{self, Action, Attempt, Refusal, State};
 use crate::notification::ending_notice;
 use crate::operation::Operation;
-use crate::store::queue::Grant;
+use crate::store::turnstile::Grant;
 use crate::store::{Accept, Claim, Serving, Settle, Verdict};
 use crate::{
     Closure, Data, Delivery, Draft, Error, ErrorKind, EventKey, Failure, Ids, NewEvent, Notice, Notification, Route,

@@ -1,6 +1,6 @@
 //! What the verbs of a [`Store`](super::Store) answer.
 
-use super::queue::{Blocker, Bound, Grant, Hold, HoldId};
+use super::turnstile::{Blocker, Bound, Grant, Hold, HoldId};
 use crate::delivery::State;
 use crate::limit::{Limit, LimitChange};
 use crate::{

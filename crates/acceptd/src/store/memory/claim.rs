@@ -1,10 +1,10 @@
-//! Claiming: waiting deliveries that are due and have their limits become running, in the order of their queue.
+//! Claiming: waiting deliveries that are due and have their limits become running, in the order of their turnstile.
 
 use std::cmp::Reverse;
 
 use super::Tables;
 use crate::delivery::{State, transition};
-use crate::store::queue::{Grant, Head, Rows};
+use crate::store::turnstile::{Grant, Head, Rows};
 use crate::store::{Claim, Claimed, Claims, plan};
 use crate::{Delivery, DeliveryId, Error, Result, Timestamp};
 
@@ -23,12 +23,12 @@ impl Tables {
                 None => wanted.push((one.consumer.as_str(), one.max)),
             }
         }
-        let mut queue = std::mem::take(&mut self.queue);
+        let mut turnstile = std::mem::take(&mut self.turnstile);
         let mut rows = Claiming { tables: self, claim, claimed: Vec::new() };
-        let served = queue.serve(&mut rows, &wanted, claim.now);
+        let served = turnstile.serve(&mut rows, &wanted, claim.now);
         let claimed = rows.claimed;
-        next = next.into_iter().chain(queue.next(&wanted)).min();
-        self.queue = queue;
+        next = next.into_iter().chain(turnstile.next(&wanted)).min();
+        self.turnstile = turnstile;
         served.map(|_| Claims { claimed, next, paused })
     }
 
@@ -42,8 +42,8 @@ impl Tables {
         for (_, id) in &later[..due] {
             self.ready.insert(*id);
             if let Some(delivery) = self.deliveries.get(id) {
-                self.queue.offer(consumer, &delivery.lane.group, Head::of(delivery));
-                self.queue.look_again(consumer, &delivery.lane.group);
+                self.turnstile.offer(consumer, &delivery.lane.group, Head::of(delivery));
+                self.turnstile.look_again(consumer, &delivery.lane.group);
             }
         }
         later.get(due).map(|(due, _)| *due)
@@ -61,7 +61,7 @@ impl Tables {
     }
 }
 
-/// The tables while a claim takes from them; the queue is elsewhere.
+/// The tables while a claim takes from them; the turnstile is elsewhere.
 struct Claiming<'a> {
     tables: &'a mut Tables,
     claim: &'a Claim,

@@ -110,19 +110,19 @@ impl Tables {
     /// Takes over the limits and how each consumer's deliveries wait by now. Those that stand elsewhere by that move.
     fn declare(&mut self, register: &Register) -> Result<()> {
         for limit in &register.limits {
-            let change = self.queue.change(&limit.name).cloned();
-            let pause = self.queue.limit_pause(&limit.name).cloned();
-            self.queue.declare(limit.clone(), change, pause);
+            let change = self.turnstile.change(&limit.name).cloned();
+            let pause = self.turnstile.limit_pause(&limit.name).cloned();
+            self.turnstile.declare(limit.clone(), change, pause);
         }
         self.takers.clear();
         let (mut moved, mut is_changed) = (Vec::new(), false);
         for serving in &register.consumers {
-            let before = self.queue.policy(&serving.consumer).cloned().unwrap_or_default();
+            let before = self.turnstile.policy(&serving.consumer).cloned().unwrap_or_default();
             is_changed |= before != serving.policy;
             if before.moves(&serving.policy) {
                 moved.push(serving);
             }
-            self.queue.set_policy(&serving.consumer, serving.policy.clone());
+            self.turnstile.set_policy(&serving.consumer, serving.policy.clone());
             if serving.takes(plan::OPERATION_ENDED) {
                 self.takers.push(serving.clone());
             }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::Tables;
 use crate::delivery::{Action, State, transition};
 use crate::limit::LimitChange;
-use crate::store::queue::{self, Head};
+use crate::store::turnstile::{self, Head};
 use crate::store::{LimitView, Pausable, Permit, Permitted, plan};
 use crate::{Closure, Error, Gate, Result, Timestamp};
 
@@ -16,7 +16,7 @@ impl Tables {
             Pausable::Consumer(consumer) => self.shut(consumer, closure),
             Pausable::Limit { limit, key } => {
                 self.declared(limit)?;
-                self.queue.pause(limit, key.as_deref(), closure);
+                self.turnstile.pause(limit, key.as_deref(), closure);
             }
         }
         Ok(())
@@ -27,7 +27,7 @@ impl Tables {
             Pausable::Consumer(consumer) => Ok(self.open(consumer, now)),
             Pausable::Limit { limit, key } => {
                 self.declared(limit)?;
-                Ok(self.queue.resume(limit, key.as_deref(), now))
+                Ok(self.turnstile.resume(limit, key.as_deref(), now))
             }
         }
     }
@@ -35,8 +35,8 @@ impl Tables {
     pub(super) fn change_limit(&mut self, limit: &str, change: Option<LimitChange>) -> Result<LimitView> {
         self.declared(limit)?;
         let now = change.as_ref().map_or(Timestamp::default(), |change| change.at);
-        self.queue.set_change(limit, change);
-        self.queue.limit(limit, now).ok_or_else(|| Error::not_found("limit", limit))
+        self.turnstile.set_change(limit, change);
+        self.turnstile.limit(limit, now).ok_or_else(|| Error::not_found("limit", limit))
     }
 
     pub(super) fn permit(&mut self, permit: &Permit) -> Result<Permitted> {
@@ -46,7 +46,7 @@ impl Tables {
         let action = Action::Extend { fence: permit.fence, lease: permit.now };
         transition(delivery, &action, permit.now).map_err(|refusal| plan::refused(delivery, refusal))?;
         let delivery = delivery.clone();
-        Ok(match self.queue.permit(&delivery, &permit.key, permit.now) {
+        Ok(match self.turnstile.permit(&delivery, &permit.key, permit.now) {
             Ok((hold, grant)) => Permitted::Held { id: hold.id, grant },
             Err(again) => Permitted::Busy(again),
         })
@@ -71,19 +71,19 @@ impl Tables {
                 Some(until) if until <= now => {
                     (closure.from, closure.until) = (moved(closure.from), Some(moved(until)));
                 }
-                _ => queue::shift(closure, micros),
+                _ => turnstile::shift(closure, micros),
             }
         }
-        self.queue.shift(micros);
+        self.turnstile.shift(micros);
     }
 
     fn declared(&self, limit: &str) -> Result<()> {
-        self.queue.declared(limit).map(drop).ok_or_else(|| Error::not_found("limit", limit))
+        self.turnstile.declared(limit).map(drop).ok_or_else(|| Error::not_found("limit", limit))
     }
 
-    /// Tells the queue of everything that waits and runs, as if it had just been opened.
+    /// Tells the turnstile of everything that waits and runs, as if it had just been opened.
     pub(super) fn recall(&mut self) {
-        self.queue.forget_order();
+        self.turnstile.forget_order();
         let mut groups: BTreeMap<(&str, &str), (u64, Head)> = BTreeMap::new();
         for delivery in self.ready.iter().filter_map(|id| self.deliveries.get(id)) {
             let new = Head::of(delivery);
@@ -94,12 +94,12 @@ impl Tables {
             *head = Head { turn, priority: new.priority.max(head.priority), age: new.age.min(head.age) };
         }
         for ((consumer, group), (count, head)) in groups {
-            self.queue.offer_many(consumer, group, count, head);
+            self.turnstile.offer_many(consumer, group, count, head);
         }
         let running =
             self.live.iter().filter_map(|id| self.deliveries.get(id)).filter(|one| one.state == State::Running);
         for delivery in running {
-            self.queue.hold(delivery);
+            self.turnstile.hold(delivery);
         }
     }
 }

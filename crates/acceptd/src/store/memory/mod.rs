@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::queue::{Head, Queue};
+use super::turnstile::{Head, Turnstile};
 use super::*;
 use crate::clock::Uptime;
 use crate::delivery::State;
@@ -83,9 +83,9 @@ struct Tables {
     deliveries: BTreeMap<DeliveryId, Delivery>,
     /// The deliveries that have not ended.
     live: BTreeSet<DeliveryId>,
-    /// Those of them that wait, are due, and are known to the queue.
+    /// Those of them that wait, are due, and are known to the turnstile.
     ready: BTreeSet<DeliveryId>,
-    queue: Queue,
+    turnstile: Turnstile,
     attempts: BTreeMap<(DeliveryId, u64), Attempt>,
     /// Results of deliveries that are done, and kept outcomes of dead letters.
     results: BTreeMap<DeliveryId, Data>,
@@ -127,7 +127,7 @@ impl Tables {
             deliveries: BTreeMap::new(),
             live: BTreeSet::new(),
             ready: BTreeSet::new(),
-            queue: Queue::default(),
+            turnstile: Turnstile::default(),
             attempts: BTreeMap::new(),
             results: BTreeMap::new(),
             steps: BTreeMap::new(),
@@ -151,7 +151,7 @@ impl Tables {
         self.events.get(&key).ok_or_else(|| Error::not_found("event", key))
     }
 
-    /// Writes a delivery and tells the queue. Answers the consumers whose limits have room again.
+    /// Writes a delivery and tells the turnstile. Answers the consumers whose limits have room again.
     fn put(&mut self, delivery: Delivery) -> Vec<String> {
         self.put_lingering(delivery, None)
     }
@@ -161,27 +161,27 @@ impl Tables {
         let (consumer, group) = (delivery.consumer.clone(), delivery.lane.group.clone());
         let mut woken = Vec::new();
         if self.ready.remove(&delivery.id) {
-            self.queue.withdraw(&consumer, &group);
+            self.turnstile.withdraw(&consumer, &group);
         }
         if let Some(before) = self.deliveries.get(&delivery.id).filter(|before| before.state == State::Running)
             && delivery.state != State::Running
         {
             let attempt = HoldId::of(before);
-            for permit in self.queue.permits(attempt) {
-                woken.extend(self.queue.left(permit, None));
+            for permit in self.turnstile.permits(attempt) {
+                woken.extend(self.turnstile.left(permit, None));
             }
-            woken.extend(self.queue.left(attempt, lingers));
+            woken.extend(self.turnstile.left(attempt, lingers));
         }
         if delivery.state == State::Waiting && delivery.due <= delivery.since {
             self.ready.insert(delivery.id);
-            self.queue.offer(&consumer, &group, Head::of(&delivery));
+            self.turnstile.offer(&consumer, &group, Head::of(&delivery));
         }
         // The head of its group may be another one; but for one that is new, which comes last.
         let is_head_gone = delivery.lane.ordered && delivery.state != State::Running;
         let was_known = self.deliveries.contains_key(&delivery.id);
         self.keep(delivery);
         if is_head_gone && was_known {
-            self.queue.look_again(&consumer, &group);
+            self.turnstile.look_again(&consumer, &group);
             woken.push(consumer);
         }
         woken
@@ -272,9 +272,9 @@ impl Store for MemoryStore {
     }
 
     fn give_back(&self, hold: HoldId) -> Answer<'_, Vec<String>> {
-        self.answer(move |tables| match hold.permit == 0 && !tables.queue.lingers(hold) {
+        self.answer(move |tables| match hold.permit == 0 && !tables.turnstile.lingers(hold) {
             true => Ok(Vec::new()),
-            false => Ok(tables.queue.left(hold, None)),
+            false => Ok(tables.turnstile.left(hold, None)),
         })
     }
 
@@ -330,13 +330,13 @@ impl Store for MemoryStore {
 
     fn standing(&self, groups: Vec<(String, String)>, now: Timestamp) -> Answer<'_, Vec<Standing>> {
         self.answer(move |tables| {
-            let standing = |(consumer, group): &(String, String)| tables.queue.standing(consumer, group, now);
+            let standing = |(consumer, group): &(String, String)| tables.turnstile.standing(consumer, group, now);
             Ok(groups.iter().map(standing).collect())
         })
     }
 
     fn limits(&self, now: Timestamp) -> Answer<'_, Vec<LimitView>> {
-        self.answer(move |tables| Ok(tables.queue.limits(now)))
+        self.answer(move |tables| Ok(tables.turnstile.limits(now)))
     }
 
     fn delivery(&self, id: DeliveryId) -> Answer<'_, DeliveryView> {

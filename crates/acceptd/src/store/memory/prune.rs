@@ -13,7 +13,7 @@ impl Tables {
         let gone: BTreeSet<OperationId> = ended.into_iter().take(max).map(|(_, id)| id).collect();
         self.remove(&gone);
         self.forget_closures(now);
-        self.queue.sweep(now);
+        self.turnstile.sweep(now);
         gone.len()
     }
 

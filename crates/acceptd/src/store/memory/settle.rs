@@ -24,7 +24,7 @@ impl Tables {
         let cause = || events.get(&delivery.event).cloned().ok_or_else(|| Error::not_found("event", delivery.event));
         let change = plan::settle(settle, delivery, operation, cause, &mut self.ids)?;
         let delivery = change.delivery.clone();
-        let permits = self.queue.keys_of_permits(HoldId::of(&before));
+        let permits = self.turnstile.keys_of_permits(HoldId::of(&before));
         let Applied { ended, woken, notified } = self.apply(change, settle.now);
         if let Some((limit, throttled)) = plan::lesson(settle) {
             self.learn((&before, permits), limit, throttled, settle.now);
@@ -40,11 +40,11 @@ impl Tables {
         throttled: Option<Closure>,
         now: Timestamp,
     ) {
-        let takes_limits = self.queue.policy(&before.consumer).is_some_and(|policy| !policy.limits.is_empty());
-        let is_declared = limit.is_some_and(|limit| self.queue.declared(limit).is_some());
+        let takes_limits = self.turnstile.policy(&before.consumer).is_some_and(|policy| !policy.limits.is_empty());
+        let is_declared = limit.is_some_and(|limit| self.turnstile.declared(limit).is_some());
         if takes_limits || is_declared {
             let limit = limit.filter(|_| is_declared);
-            self.queue.learn((before, permits), limit, throttled.as_ref(), now);
+            self.turnstile.learn((before, permits), limit, throttled.as_ref(), now);
         } else if let Some(closure) = throttled {
             self.shut(&before.consumer, closure);
         }

@@ -10,13 +10,13 @@ use rusqlite::{Connection, OptionalExtension as _, Statement, params};
 
 use super::error::{Stop, Try};
 use super::names::Names;
-use super::queue::{is_due, lock};
 use super::row::{self, Code as _, delivery_columns, event_columns, operation_columns, signed, to_json};
+use super::turnstile::{is_due, lock};
 use crate::delivery::{Attempt, State};
 use crate::operation::{Operation, Status};
 use crate::store::Serving;
 use crate::store::plan::Change;
-use crate::store::queue::Queue;
+use crate::store::turnstile::Turnstile;
 use crate::{
     Data, Delivery, DeliveryId, Error, ErrorKind, EventKey, Ids, Notification, NotificationId, OperationId,
     StoredEvent, Timestamp, fault,
@@ -33,7 +33,7 @@ pub(super) struct Book<'c> {
     /// Deliveries that wait or run, with what this transaction changes.
     pub(super) backlog: i64,
     /// Who may start; shared with those who only look.
-    pub(super) queue: Arc<Mutex<Queue>>,
+    pub(super) turnstile: Arc<Mutex<Turnstile>>,
     /// The consumers that take the ends of operations.
     pub(super) takers: Vec<Serving>,
     /// Rows that a planted bug keeps back until after the commit.
@@ -97,8 +97,8 @@ const ADD_NOTIFICATION: &str = "INSERT INTO notifications (ordinal, id, owner, o
     read) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
 
 impl<'c> Book<'c> {
-    pub(super) fn open(conn: &'c Connection, queue: Arc<Mutex<Queue>>) -> rusqlite::Result<Self> {
-        super::queue::load(conn, &mut lock(&queue))?;
+    pub(super) fn open(conn: &'c Connection, turnstile: Arc<Mutex<Turnstile>>) -> rusqlite::Result<Self> {
+        super::turnstile::load(conn, &mut lock(&turnstile))?;
         // The lock says that no other process has the file, so no node of before is alive.
         conn.execute("UPDATE nodes SET heartbeat = 0 WHERE heartbeat > 0", [])?;
         let last: i64 = conn.query_row(
@@ -121,7 +121,7 @@ impl<'c> Book<'c> {
             ids: Ids::after(last),
             names: Names::load(conn)?,
             backlog,
-            queue,
+            turnstile,
             takers: Vec::new(),
             deferred: Vec::new(),
             running: HashMap::new(),
@@ -147,7 +147,7 @@ impl<'c> Book<'c> {
         self.running.clear();
         self.operations.clear();
         self.names = Names::load(self.conn)?;
-        super::queue::load(self.conn, &mut lock(&self.queue))
+        super::turnstile::load(self.conn, &mut lock(&self.turnstile))
     }
 
     /// An operation as it stands.
@@ -315,7 +315,7 @@ impl<'c> Book<'c> {
             self.names.note_due(consumer, Timestamp::from_micros(0));
         }
         if was_ready {
-            lock(&self.queue).withdraw(&after.consumer, &after.lane.group);
+            lock(&self.turnstile).withdraw(&after.consumer, &after.lane.group);
         }
         self.backlog += i64::from(before.state.has_ended()) - i64::from(after.state.has_ended());
         match after.state {

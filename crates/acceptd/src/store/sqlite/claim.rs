@@ -1,6 +1,6 @@
-//! Claiming: waiting deliveries that are due and have their limits become running, in the order of their queue.
+//! Claiming: waiting deliveries that are due and have their limits become running, in the order of their turnstile.
 //!
-//! The index `deliveries_ready` holds those in line by consumer, group, lane, priority, due time and age. The queue
+//! The index `deliveries_ready` holds those in line by consumer, group, lane, priority, due time and age. The turnstile
 //! says which group is worth a look, so a claim touches no row that it does not take.
 
 use rusqlite::{OptionalExtension as _, params};
@@ -8,10 +8,10 @@ use rusqlite::{OptionalExtension as _, params};
 use super::book::Book;
 use super::error::{Stop, Try};
 use super::query;
-use super::queue::lock;
 use super::row::{self, delivery_columns};
+use super::turnstile::lock;
 use crate::delivery::transition;
-use crate::store::queue::{Grant, Rows};
+use crate::store::turnstile::{Grant, Rows};
 use crate::store::{Claim, Granted, plan};
 use crate::{Delivery, StoredEvent, Timestamp};
 
@@ -81,12 +81,12 @@ pub(super) fn claim(book: &mut Book<'_>, claim: &Claim) -> Try<Taken> {
             None => wanted.push((&one.consumer, one.max)),
         }
     }
-    let shared = std::sync::Arc::clone(&book.queue);
+    let shared = std::sync::Arc::clone(&book.turnstile);
     {
-        let mut queue = lock(&shared);
-        let served = queue.serve(&mut Claiming { book, claim, taken: &mut taken.deliveries }, &wanted, claim.now);
+        let mut turnstile = lock(&shared);
+        let served = turnstile.serve(&mut Claiming { book, claim, taken: &mut taken.deliveries }, &wanted, claim.now);
         served.map_err(half_way)?;
-        taken.next = taken.next.into_iter().chain(queue.next(&wanted)).min();
+        taken.next = taken.next.into_iter().chain(turnstile.next(&wanted)).min();
     }
     book.write_keys()?;
     if taken.deliveries.len() <= FEW {
@@ -96,7 +96,7 @@ pub(super) fn claim(book: &mut Book<'_>, claim: &Claim) -> Try<Taken> {
     Ok(taken)
 }
 
-/// A claim that stops half way is rolled back in any case, so that the queue is rebuilt.
+/// A claim that stops half way is rolled back in any case, so that the turnstile is rebuilt.
 fn half_way(stop: Stop) -> Stop {
     match stop {
         Stop::Refused(error) => {
@@ -107,7 +107,7 @@ fn half_way(stop: Stop) -> Stop {
     }
 }
 
-/// The rows while a claim takes from them. The queue is locked meanwhile.
+/// The rows while a claim takes from them. The turnstile is locked meanwhile.
 struct Claiming<'a, 'c> {
     book: &'a mut Book<'c>,
     claim: &'a Claim,

@@ -9,8 +9,8 @@ use super::book::Book;
 use super::error::Try;
 use super::names::{Names, add_closure};
 use super::query;
-use super::queue::lock;
 use super::row::{self, delivery_columns, to_json};
+use super::turnstile::lock;
 use crate::clock::{Clock as _, SystemClock, Uptime};
 use crate::delivery::Action;
 use crate::store::{Register, Rescued, Serving, plan};
@@ -45,7 +45,7 @@ fn declare(book: &mut Book<'_>, register: &Register) -> Try<()> {
         if serving.takes(plan::OPERATION_ENDED) {
             book.takers.push(serving.clone());
         }
-        let before = lock(&book.queue).policy(&serving.consumer).cloned().unwrap_or_default();
+        let before = lock(&book.turnstile).policy(&serving.consumer).cloned().unwrap_or_default();
         if before == serving.policy {
             continue;
         }
@@ -58,7 +58,7 @@ fn declare(book: &mut Book<'_>, register: &Register) -> Try<()> {
         }
     }
     if changed {
-        super::queue::load(book.conn, &mut lock(&book.queue))?;
+        super::turnstile::load(book.conn, &mut lock(&book.turnstile))?;
         book.forget_running();
     }
     Ok(())

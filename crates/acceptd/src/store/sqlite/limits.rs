@@ -5,11 +5,11 @@ use rusqlite::params;
 use super::book::Book;
 use super::error::Try;
 use super::names::Names;
-use super::queue::lock;
 use super::row::to_json;
 use super::settle;
+use super::turnstile::lock;
 use crate::limit::{Limit, LimitChange};
-use crate::store::queue::HoldId;
+use crate::store::turnstile::HoldId;
 use crate::store::{LimitView, Pausable, Permit, Permitted, plan};
 use crate::{Closure, Error, Timestamp};
 
@@ -21,7 +21,7 @@ pub(super) fn pause(book: &mut Book<'_>, what: &Pausable, closure: &Closure) -> 
         }
         Pausable::Limit { limit, key } => {
             declared(book, limit)?;
-            lock(&book.queue).pause(limit, key.as_deref(), closure.clone());
+            lock(&book.turnstile).pause(limit, key.as_deref(), closure.clone());
             write_limit(book, limit)?;
             book.write_keys()
         }
@@ -36,7 +36,7 @@ pub(super) fn resume(book: &mut Book<'_>, what: &Pausable, now: Timestamp) -> Tr
         }
         Pausable::Limit { limit, key } => {
             declared(book, limit)?;
-            let resumed = lock(&book.queue).resume(limit, key.as_deref(), now);
+            let resumed = lock(&book.turnstile).resume(limit, key.as_deref(), now);
             write_limit(book, limit)?;
             book.write_keys()?;
             Ok(resumed)
@@ -47,27 +47,27 @@ pub(super) fn resume(book: &mut Book<'_>, what: &Pausable, now: Timestamp) -> Tr
 pub(super) fn change(book: &mut Book<'_>, limit: &str, change: Option<LimitChange>) -> Try<LimitView> {
     declared(book, limit)?;
     let now = change.as_ref().map_or(Timestamp::default(), |change| change.at);
-    lock(&book.queue).set_change(limit, change);
+    lock(&book.turnstile).set_change(limit, change);
     write_limit(book, limit)?;
-    lock(&book.queue).limit(limit, now).ok_or_else(|| Error::not_found("limit", limit).into())
+    lock(&book.turnstile).limit(limit, now).ok_or_else(|| Error::not_found("limit", limit).into())
 }
 
 /// Takes over a limit as it is declared now; what was changed and paused of it stays.
 pub(super) fn declare(book: &mut Book<'_>, limit: &Limit) -> Try<()> {
     {
-        let mut queue = lock(&book.queue);
-        let (change, pause) = (queue.change(&limit.name).cloned(), queue.limit_pause(&limit.name).cloned());
-        queue.declare(limit.clone(), change, pause);
+        let mut turnstile = lock(&book.turnstile);
+        let (change, pause) = (turnstile.change(&limit.name).cloned(), turnstile.limit_pause(&limit.name).cloned());
+        turnstile.declare(limit.clone(), change, pause);
     }
     write_limit(book, &limit.name)
 }
 
 /// Writes what is known of a limit.
 pub(super) fn write_limit(book: &Book<'_>, limit: &str) -> Try<()> {
-    let queue = lock(&book.queue);
+    let turnstile = lock(&book.turnstile);
     let sql = "INSERT OR REPLACE INTO limits (name, declared, change, pause) VALUES (?1, ?2, ?3, ?4)";
-    let declared = to_json(queue.declared(limit))?;
-    let (change, pause) = (to_json(queue.change(limit))?, to_json(queue.limit_pause(limit))?);
+    let declared = to_json(turnstile.declared(limit))?;
+    let (change, pause) = (to_json(turnstile.change(limit))?, to_json(turnstile.limit_pause(limit))?);
     book.conn.prepare_cached(sql)?.execute(params![limit, declared, change, pause])?;
     Ok(())
 }
@@ -75,7 +75,7 @@ pub(super) fn write_limit(book: &Book<'_>, limit: &str) -> Try<()> {
 pub(super) fn permit(book: &mut Book<'_>, permit: &Permit) -> Try<Permitted> {
     declared(book, &permit.key.limit)?;
     let delivery = settle::running(book, permit.delivery, permit.fence, permit.now)?;
-    let permitted = lock(&book.queue).permit(&delivery, &permit.key, permit.now);
+    let permitted = lock(&book.turnstile).permit(&delivery, &permit.key, permit.now);
     match permitted {
         Ok((hold, grant)) => {
             book.keep_hold(&permit.key, &hold)?;
@@ -87,11 +87,11 @@ pub(super) fn permit(book: &mut Book<'_>, permit: &Permit) -> Try<Permitted> {
 }
 
 pub(super) fn give_back(book: &mut Book<'_>, hold: HoldId) -> Try<Vec<String>> {
-    if hold.permit == 0 && !lock(&book.queue).lingers(hold) {
+    if hold.permit == 0 && !lock(&book.turnstile).lingers(hold) {
         return Ok(Vec::new());
     }
     book.forget_hold(hold)?;
-    Ok(lock(&book.queue).left(hold, None))
+    Ok(lock(&book.turnstile).left(hold, None))
 }
 
 pub(super) fn shift(book: &mut Book<'_>, micros: i64, now: Timestamp) -> Try<()> {
@@ -112,12 +112,12 @@ pub(super) fn shift(book: &mut Book<'_>, micros: i64, now: Timestamp) -> Try<()>
     book.names = Names::load(book.conn)?;
     // So that a crash from here on does not move it all again.
     book.conn.prepare_cached("UPDATE uptime SET at = at + ?1")?.execute([micros])?;
-    let paused = lock(&book.queue).shift(micros);
+    let paused = lock(&book.turnstile).shift(micros);
     paused.iter().try_for_each(|limit| write_limit(book, limit))?;
     book.forget_running();
     book.write_keys()
 }
 
 fn declared(book: &Book<'_>, limit: &str) -> Try<()> {
-    lock(&book.queue).declared(limit).map(drop).ok_or_else(|| Error::not_found("limit", limit).into())
+    lock(&book.turnstile).declared(limit).map(drop).ok_or_else(|| Error::not_found("limit", limit).into())
 }

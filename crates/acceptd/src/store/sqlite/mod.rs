@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 
-use super::queue::Queue;
+use super::turnstile::Turnstile;
 use super::*;
 use crate::clock::{Clock as _, SystemClock, Uptime};
 use crate::limit::LimitChange;
@@ -33,12 +33,12 @@ mod names;
 mod open;
 mod prune;
 mod query;
-mod queue;
 mod readers;
 mod row;
 mod settle;
 #[cfg(test)]
 mod tests;
+mod turnstile;
 mod writer;
 
 use book::Book;
@@ -89,7 +89,7 @@ pub struct SqliteStore(Arc<Inner>);
 struct Inner {
     commands: Option<mpsc::Sender<Box<dyn Request>>>,
     gauges: Arc<Gauges>,
-    queue: Arc<Mutex<Queue>>,
+    turnstile: Arc<Mutex<Turnstile>>,
     readers: Arc<Readers>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
@@ -112,11 +112,11 @@ impl SqliteStore {
         let path = path.as_ref().to_path_buf();
         let lock = open::lock(&path)?;
         let gauges = Arc::new(Gauges::default());
-        let queue = Arc::new(Mutex::new(Queue::default()));
+        let turnstile = Arc::new(Mutex::new(Turnstile::default()));
         let (sender, commands) = mpsc::channel(options.waiting_max.max(1));
         let (opened, is_open) = std::sync::mpsc::sync_channel(1);
         let readers = Readers::new(path.clone(), options.readers);
-        let shared = (Arc::clone(&gauges), Arc::clone(&queue));
+        let shared = (Arc::clone(&gauges), Arc::clone(&turnstile));
         let thread = std::thread::Builder::new().name("acceptd-store".to_owned()).spawn(move || {
             write_until_closed(&path, lock, &options, shared, commands, &opened);
         });
@@ -128,7 +128,13 @@ impl SqliteStore {
             let _ = thread.join();
             return Err(error);
         }
-        Ok(Self(Arc::new(Inner { commands: Some(sender), gauges, queue, readers, thread: Mutex::new(Some(thread)) })))
+        Ok(Self(Arc::new(Inner {
+            commands: Some(sender),
+            gauges,
+            turnstile,
+            readers,
+            thread: Mutex::new(Some(thread)),
+        })))
     }
 
     /// Gives the writer something to do and waits until it is committed.
@@ -237,7 +243,7 @@ fn write_until_closed(
     path: &Path,
     lock: File,
     options: &Options,
-    (gauges, queue): (Arc<Gauges>, Arc<Mutex<Queue>>),
+    (gauges, turnstile): (Arc<Gauges>, Arc<Mutex<Turnstile>>),
     commands: mpsc::Receiver<Box<dyn Request>>,
     opened: &std::sync::mpsc::SyncSender<Result<()>>,
 ) {
@@ -245,7 +251,7 @@ fn write_until_closed(
         Ok(conn) => conn,
         Err(error) => return drop(opened.send(Err(error))),
     };
-    let opening = Book::open(&conn, queue).map_err(|cause| error::at_open(path, cause));
+    let opening = Book::open(&conn, turnstile).map_err(|cause| error::at_open(path, cause));
     match opening.and_then(catch_up) {
         Ok(book) => {
             gauges.backlog.store(book.backlog, Relaxed);
@@ -417,14 +423,14 @@ impl Store for SqliteStore {
     }
 
     fn standing(&self, groups: Vec<(String, String)>, now: Timestamp) -> Answer<'_, Vec<Standing>> {
-        let queue = queue::lock(&self.0.queue);
-        let standing = |(consumer, group): &(String, String)| queue.standing(consumer, group, now);
+        let turnstile = turnstile::lock(&self.0.turnstile);
+        let standing = |(consumer, group): &(String, String)| turnstile.standing(consumer, group, now);
         let standings = groups.iter().map(standing).collect();
         Box::pin(std::future::ready(Ok(standings)))
     }
 
     fn limits(&self, now: Timestamp) -> Answer<'_, Vec<LimitView>> {
-        let limits = queue::lock(&self.0.queue).limits(now);
+        let limits = turnstile::lock(&self.0.turnstile).limits(now);
         Box::pin(std::future::ready(Ok(limits)))
     }
 

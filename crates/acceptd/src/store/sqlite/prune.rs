@@ -4,7 +4,7 @@ use rusqlite::{OptionalExtension as _, params};
 
 use super::book::Book;
 use super::error::Try;
-use super::queue::lock;
+use super::turnstile::lock;
 use crate::{OperationId, Timestamp};
 
 const CLOSED: &str = "SELECT id, span FROM operations INDEXED BY operations_closed \
@@ -67,7 +67,7 @@ fn remove(book: &Book<'_>, id: OperationId, span: i64) -> Try<()> {
 /// Slots that are held no longer, and keys of limits that say nothing any more.
 fn forget_holds(book: &Book<'_>, now: Timestamp) -> Try<()> {
     book.conn.prepare_cached("DELETE FROM holds WHERE until <= ?1")?.execute([now.as_micros()])?;
-    let idle = lock(&book.queue).sweep(now);
+    let idle = lock(&book.turnstile).sweep(now);
     idle.iter().try_for_each(|key| book.forget_key(key))
 }
 

@@ -4,7 +4,7 @@ use rusqlite::params;
 
 use super::book::{self, Book};
 use super::error::{Stop, Try};
-use super::queue::lock;
+use super::turnstile::lock;
 use crate::delivery::{Action, transition};
 use crate::store::{HoldId, KeyRef, Settle, Settled, Step, plan};
 use crate::{Closure, Delivery, DeliveryId, ErrorKind, ProgressReport, Timestamp, fault};
@@ -29,7 +29,7 @@ fn settle_one(book: &mut Book<'_>, settle: &Settle, before: &Delivery) -> Try<Se
     let cause = || book::event(conn, before.event, false);
     let change = plan::settle(settle, before, operation, cause, &mut book.ids)?;
     let fence = if fault::planted("settle-without-fence") { before.fence } else { settle.fence };
-    let permits = lock(&book.queue).keys_of_permits(HoldId::of(before));
+    let permits = lock(&book.turnstile).keys_of_permits(HoldId::of(before));
     let applied = book.apply(fence, before, change)?;
     if let Some((limit, throttled)) = plan::lesson(settle) {
         learn(book, (before, permits), limit, throttled, settle.now)?;
@@ -46,13 +46,13 @@ fn learn(
     now: Timestamp,
 ) -> Try<()> {
     let (takes_limits, is_declared) = {
-        let queue = lock(&book.queue);
-        let takes_limits = queue.policy(&before.consumer).is_some_and(|policy| !policy.limits.is_empty());
-        (takes_limits, limit.is_some_and(|limit| queue.declared(limit).is_some()))
+        let turnstile = lock(&book.turnstile);
+        let takes_limits = turnstile.policy(&before.consumer).is_some_and(|policy| !policy.limits.is_empty());
+        (takes_limits, limit.is_some_and(|limit| turnstile.declared(limit).is_some()))
     };
     if takes_limits || is_declared {
         let limit = limit.filter(|_| is_declared);
-        lock(&book.queue).learn((before, permits), limit, throttled.as_ref(), now);
+        lock(&book.turnstile).learn((before, permits), limit, throttled.as_ref(), now);
         if let (Some(limit), Some(_)) = (limit, &throttled) {
             super::limits::write_limit(book, limit)?;
         }

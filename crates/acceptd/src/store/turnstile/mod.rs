@@ -1,7 +1,7 @@
 //! Who may start now: the groups of waiting deliveries, the keys of limits, and who holds them.
 //!
 //! Nothing here is the truth. The rows are: a slot is held by a running delivery, or by a row that says until when its
-//! target may still be working; a queue is rebuilt from them at open and after a rollback. It says which group is
+//! target may still be working; a turnstile is rebuilt from them at open and after a rollback. It says which group is
 //! worth a look, so that a claim touches no row that it does not take, however many wait for a limit.
 //!
 //! A group is *in line* (its consumer's ring), or it *waits* at the one key that held it when it was last looked at.
@@ -46,7 +46,7 @@ type Waiter = (Arc<str>, Arc<str>);
 
 /// Limits, their keys, and the groups that wait for them.
 #[derive(Debug, Default)]
-pub struct Queue {
+pub struct Turnstile {
     limits: BTreeMap<Arc<str>, Governor>,
     keys: HashMap<KeyRef, KeyState>,
     lines: HashMap<Arc<str>, Line>,
@@ -134,7 +134,7 @@ fn nanoseconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX)
 }
 
-impl Queue {
+impl Turnstile {
     /// Declares a limit, with the change and the pause that are kept of it.
     pub fn declare(&mut self, limit: Limit, change: Option<LimitChange>, pause: Option<Closure>) {
         let name: Arc<str> = limit.name.as_str().into();
@@ -157,7 +157,7 @@ impl Queue {
         self.limits.get(limit)?.pause.as_ref()
     }
 
-    /// Says how a consumer's deliveries wait. Groups are known by [`Queue::offer`] again afterwards.
+    /// Says how a consumer's deliveries wait. Groups are known by [`Turnstile::offer`] again afterwards.
     pub fn set_policy(&mut self, consumer: &str, policy: Policy) {
         let line = self.lines.entry(consumer.into()).or_default();
         line.policy = policy;

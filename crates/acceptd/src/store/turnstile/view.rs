@@ -1,6 +1,6 @@
-//! Looking at a queue: what holds a group, and where each limit stands.
+//! Looking at a turnstile: what holds a group, and where each limit stands.
 
-use super::{Block, Hold, KeyRef, Queue, instant, key_ref};
+use super::{Block, Hold, KeyRef, Turnstile, instant, key_ref};
 use crate::limit::Limit;
 use crate::store::{KeyView, LimitView, Standing};
 use crate::{Closure, Timestamp};
@@ -42,7 +42,7 @@ pub struct Bound {
     pub waiting: u64,
 }
 
-impl Queue {
+impl Turnstile {
     /// What holds a group of a consumer now: of several limits the one that opens last.
     pub fn blocker(&self, consumer: &str, group: &str, now: Timestamp) -> Option<Blocker> {
         let line = self.lines.get(consumer)?;

@@ -1,4 +1,4 @@
-//! The queue by itself, over rows that are a list: what the conformance suite of the stores can't see.
+//! The turnstile by itself, over rows that are a list: what the conformance suite of the stores can't see.
 
 use std::convert::Infallible;
 
@@ -63,17 +63,17 @@ impl Rows for List {
     }
 }
 
-/// A queue with its rows.
+/// A turnstile with its rows.
 #[derive(Debug, Default)]
 struct World {
-    queue: Queue,
+    turnstile: Turnstile,
     list: List,
 }
 
 impl World {
     fn new(limits: &[Limit]) -> Self {
         let mut world = Self::default();
-        limits.iter().for_each(|limit| world.queue.declare(limit.clone(), None, None));
+        limits.iter().for_each(|limit| world.turnstile.declare(limit.clone(), None, None));
         world
     }
 
@@ -82,7 +82,7 @@ impl World {
         let key = || Some("/k".parse().unwrap());
         let limits =
             limits.iter().map(|(limit, keyed)| LimitUse { limit: (*limit).into(), key: keyed.then(key).flatten() });
-        self.queue.set_policy(consumer, Policy { limits: limits.collect(), ..Policy::default() });
+        self.turnstile.set_policy(consumer, Policy { limits: limits.collect(), ..Policy::default() });
         self
     }
 
@@ -95,7 +95,7 @@ impl World {
         let lane = Lane { group: group.into(), ..Lane::default() };
         let route = Route { lane, ..Route::to(consumer) };
         let delivery = Delivery::new(id, &operation, Uuid::nil().into(), &route, (START, START));
-        self.queue.offer(consumer, group, Head::of(&delivery));
+        self.turnstile.offer(consumer, group, Head::of(&delivery));
         self.list.rows.push(delivery);
         number
     }
@@ -104,7 +104,7 @@ impl World {
     fn serve(&mut self, wanted: &[(&str, usize)], now: Timestamp) -> Vec<String> {
         self.list.now = now;
         self.list.taken.clear();
-        let Ok(count) = self.queue.serve(&mut self.list, wanted, now);
+        let Ok(count) = self.turnstile.serve(&mut self.list, wanted, now);
         assert_eq!(count, self.list.taken.len());
         self.list.taken.iter().map(|(delivery, _)| delivery.lane.group.clone()).collect()
     }
@@ -120,7 +120,7 @@ impl World {
         let runs = |one: &&mut Delivery| one.state == State::Running && one.lane.group == group;
         let row = self.list.rows.iter_mut().find(runs).expect("one of the group runs");
         row.state = State::Done;
-        self.queue.left(HoldId::of(row), lingers)
+        self.turnstile.left(HoldId::of(row), lingers)
     }
 
     fn running(&self, number: usize) -> &Delivery {
@@ -212,8 +212,8 @@ fn the_starts_of_a_burst_are_at_once_and_then_at_the_rate() {
     (0..20).for_each(|_| _ = world.offer("c", ""));
     assert_eq!(world.serve(&[("c", 100)], START).len(), 7, "what starts within 50 ms is given out");
     assert_eq!(world.starts(), [0, 0, 0, 10, 20, 30, 40]);
-    assert_eq!(world.queue.next(&[("c", 100)]), Some(at(0) + Duration::from_micros(250)));
-    assert_eq!(world.queue.next(&[("d", 100)]), None, "it is nobody else's");
+    assert_eq!(world.turnstile.next(&[("c", 100)]), Some(at(0) + Duration::from_micros(250)));
+    assert_eq!(world.turnstile.next(&[("d", 100)]), None, "it is nobody else's");
 }
 
 #[test]
@@ -250,12 +250,12 @@ fn a_resumed_key_goes_on_soon_however_long_it_would_have_been_paused() {
     world.serve(&[("c", 1)], START);
     let throttled = pause(START, Some(at(600_000)));
     let delivery = world.running(number).clone();
-    world.queue.learn((&delivery, Vec::new()), None, Some(&throttled), START);
+    world.turnstile.learn((&delivery, Vec::new()), None, Some(&throttled), START);
     assert!(world.serve(&[("c", 9)], at(1_000)).is_empty());
-    assert_eq!(world.queue.next(&[("c", 9)]), Some(at(600_000)));
-    assert!(world.queue.resume("api", Some(""), at(1_000)));
+    assert_eq!(world.turnstile.next(&[("c", 9)]), Some(at(600_000)));
+    assert!(world.turnstile.resume("api", Some(""), at(1_000)));
     assert!(world.serve(&[("c", 9)], at(1_000)).is_empty(), "nothing is saved up");
-    assert!(world.queue.next(&[("c", 9)]).is_some_and(|next| next < at(1_400)));
+    assert!(world.turnstile.next(&[("c", 9)]).is_some_and(|next| next < at(1_400)));
     assert!(!world.serve(&[("c", 9)], at(1_400)).is_empty());
 }
 
@@ -267,7 +267,7 @@ fn a_faster_rate_holds_at_once() {
     assert!(world.serve(&[("c", 9)], at(1_000)).is_empty());
     let change =
         LimitChange { rate: Some(Some("10/s".parse().unwrap())), concurrency: None, by: "x".into(), at: START };
-    world.queue.set_change("api", Some(change));
+    world.turnstile.set_change("api", Some(change));
     world.serve(&[("c", 9)], at(1_000));
     assert_eq!(world.serve(&[("c", 9)], at(1_400)).len(), 1);
 }
@@ -279,10 +279,10 @@ fn what_started_before_a_throttling_lifts_no_ramp() {
     (0..20).for_each(|_| _ = world.offer("c", ""));
     world.serve(&[("c", 4)], START);
     let running: Vec<_> = numbers.iter().map(|number| world.running(*number).clone()).collect();
-    world.queue.learn((&running[0], Vec::new()), None, Some(&pause(at(5), Some(at(10)))), at(5));
+    world.turnstile.learn((&running[0], Vec::new()), None, Some(&pause(at(5), Some(at(10)))), at(5));
     for delivery in &running {
         world.end("", None);
-        world.queue.learn((delivery, Vec::new()), None, None, at(6));
+        world.turnstile.learn((delivery, Vec::new()), None, None, at(6));
     }
     for ramp in 1..4 {
         let now = at(10 + ramp);
@@ -290,7 +290,7 @@ fn what_started_before_a_throttling_lifts_no_ramp() {
         for (delivery, _) in world.list.taken.clone() {
             world.end("", None);
             if delivery.id == world.list.taken[0].0.id {
-                world.queue.learn((&delivery, Vec::new()), None, None, now);
+                world.turnstile.learn((&delivery, Vec::new()), None, None, now);
             }
         }
     }
@@ -305,18 +305,18 @@ fn a_set_clock_moves_rates_pauses_and_slots() {
         (0..3).for_each(|_| _ = world.offer("c", ""));
         assert_eq!(world.serve(&[("c", 9)], START).len(), 1);
         world.end("", Some(at(20_000)));
-        world.queue.pause("api", None, pause(START, Some(at(30_000))));
-        world.queue.pause("free", Some(""), pause(START, Some(at(40_000))));
+        world.turnstile.pause("api", None, pause(START, Some(at(30_000))));
+        world.turnstile.pause("free", Some(""), pause(START, Some(at(40_000))));
         let set = |millis: u64| Timestamp::from_micros(at(millis).as_micros() + hour);
-        assert_eq!(world.queue.shift(hour), ["api"], "its pause is to be written");
-        let holds = |millis: u64| world.queue.limit("one", set(millis)).unwrap().in_use;
+        assert_eq!(world.turnstile.shift(hour), ["api"], "its pause is to be written");
+        let holds = |millis: u64| world.turnstile.limit("one", set(millis)).unwrap().in_use;
         assert_eq!((holds(19_000), holds(20_000)), (1, 0));
         for (millis, gate) in [(1_000, "free"), (30_000, "free"), (39_999, "free")] {
             assert!(world.serve(&[("c", 9)], set(millis)).is_empty(), "at {millis}");
-            let blocker = world.queue.blocker("c", "", set(millis)).unwrap();
+            let blocker = world.turnstile.blocker("c", "", set(millis)).unwrap();
             assert_eq!((blocker.limit.name.as_str(), blocker.until), (gate, Some(set(40_000))), "at {millis}");
         }
-        assert!(world.queue.limit("api", set(29_000)).unwrap().pause.is_some());
+        assert!(world.turnstile.limit("api", set(29_000)).unwrap().pause.is_some());
         assert_eq!(world.serve(&[("c", 9)], set(40_000)).len(), 1);
     }
 }
@@ -328,13 +328,13 @@ fn a_persons_pause_holds_whatever_the_clock_says() {
     let hour = Duration::from_secs(3_600);
     for (limit, key) in [("all", None), ("one", Some(""))] {
         let now = START;
-        world.queue.pause(limit, key, Closure { by: "someone".into(), ..pause(now, None) });
+        world.turnstile.pause(limit, key, Closure { by: "someone".into(), ..pause(now, None) });
         assert!(world.serve(&[("c", 9)], now).is_empty());
-        world.queue.shift(-3_600_000_000);
+        world.turnstile.shift(-3_600_000_000);
         assert!(world.serve(&[("c", 9)], now - hour).is_empty(), "{limit} of {key:?}");
-        world.queue.shift(3_600_000_000);
+        world.turnstile.shift(3_600_000_000);
         assert!(world.serve(&[("c", 9)], now).is_empty(), "{limit} of {key:?}");
-        assert!(world.queue.resume(limit, key, now));
+        assert!(world.turnstile.resume(limit, key, now));
     }
     assert_eq!(world.serve(&[("c", 9)], START).len(), 1);
 }
@@ -349,9 +349,9 @@ fn a_sweep_forgets_what_says_nothing_any_more() {
     assert_eq!(world.serve(&[("c", 9)], START).len(), 3);
     world.end("a\u{1f}a", None);
     world.end("b\u{1f}b", Some(at(5_000)));
-    world.queue.pause("api", Some("paused"), pause(START, Some(at(9_000))));
+    world.turnstile.pause("api", Some("paused"), pause(START, Some(at(9_000))));
     let mut sweep = |millis| {
-        let mut keys = world.queue.sweep(at(millis));
+        let mut keys = world.turnstile.sweep(at(millis));
         keys.sort_unstable();
         keys
     };
@@ -360,7 +360,7 @@ fn a_sweep_forgets_what_says_nothing_any_more() {
     assert_eq!(sweep(5_000), [key("api", "b"), key("one", "b")], "the slot that was held for nobody is free");
     assert_eq!(sweep(9_000), [key("api", "paused")]);
     assert_eq!(sweep(9_000), [], "what runs stays");
-    assert_eq!(world.queue.limit("one", at(9_000)).unwrap().in_use, 1);
+    assert_eq!(world.turnstile.limit("one", at(9_000)).unwrap().in_use, 1);
 }
 
 #[test]
@@ -372,29 +372,29 @@ fn an_order_is_forgotten_but_no_slot_rate_or_pause() {
     assert_eq!(world.list.rows[lost].state, State::Running);
     world.end("", Some(at(5_000)));
     let delivery = world.running(number).clone();
-    let (permit, grant) = world.queue.permit(&delivery, &key("api", ""), START).unwrap();
+    let (permit, grant) = world.turnstile.permit(&delivery, &key("api", ""), START).unwrap();
     assert_eq!((permit.id.permit, grant.start), (1, START));
-    world.queue.forget_order();
-    world.queue.hold(&delivery);
-    assert_eq!(world.queue.limit("one", at(4_999)).unwrap().in_use, 2);
-    assert_eq!(world.queue.limit("one", at(5_000)).unwrap().in_use, 1);
-    assert_eq!(world.queue.permits(HoldId::of(&delivery)), [permit.id]);
-    let again = world.queue.permit(&delivery, &key("api", ""), START).unwrap_err();
+    world.turnstile.forget_order();
+    world.turnstile.hold(&delivery);
+    assert_eq!(world.turnstile.limit("one", at(4_999)).unwrap().in_use, 2);
+    assert_eq!(world.turnstile.limit("one", at(5_000)).unwrap().in_use, 1);
+    assert_eq!(world.turnstile.permits(HoldId::of(&delivery)), [permit.id]);
+    let again = world.turnstile.permit(&delivery, &key("api", ""), START).unwrap_err();
     assert_eq!(again, Some(at(10_000)), "with the margin of half a percent, and 50 ms before its time");
-    assert_eq!(world.queue.left(permit.id, None), Vec::<String>::new());
-    assert!(world.queue.permits(HoldId::of(&delivery)).is_empty());
+    assert_eq!(world.turnstile.left(permit.id, None), Vec::<String>::new());
+    assert!(world.turnstile.permits(HoldId::of(&delivery)).is_empty());
 }
 
 #[test]
 fn keys_are_written_once_after_a_change() {
     let mut world = World::new(&[rate("api", "1/s")]).held_by("c", &[("api", true)]);
     world.offer("c", "k");
-    assert_eq!(world.queue.take_dirty(), []);
+    assert_eq!(world.turnstile.take_dirty(), []);
     world.serve(&[("c", 1)], START);
-    let [(written, row)] = &world.queue.take_dirty()[..] else { panic!("one row") };
+    let [(written, row)] = &world.turnstile.take_dirty()[..] else { panic!("one row") };
     assert_eq!((written, row.tat), (&key("api", "k"), nanos(START) + 1_005_000_000));
-    assert_eq!(world.queue.take_dirty(), []);
-    let mut other = Queue::default();
+    assert_eq!(world.turnstile.take_dirty(), []);
+    let mut other = Turnstile::default();
     other.restore(written.clone(), row.clone());
     assert_eq!(other.keys[&key("api", "k")].row(), *row);
 }

@@ -5,13 +5,13 @@
 
 use std::sync::Arc;
 
-use super::{Block, Group, Head, Hold, KeyRef, Line, Queue, Waiter, instant, key_ref, nanos, nanoseconds};
+use super::{Block, Group, Head, Hold, KeyRef, Line, Turnstile, Waiter, instant, key_ref, nanos, nanoseconds};
 use crate::limit::AHEAD;
 use crate::limit::gcra::Pace;
 use crate::wait::Held;
 use crate::{Delivery, Timestamp};
 
-/// The rows behind a queue.
+/// The rows behind a turnstile.
 pub trait Rows {
     /// How reading or writing them fails.
     type Error;
@@ -88,11 +88,11 @@ enum Checked {
     Wait(KeyRef, Option<Block>),
 }
 
-impl Queue {
+impl Turnstile {
     /// Starts what may start now for these consumers, each with its room.
     ///
     /// # Errors
-    /// The store's; the queue must be rebuilt then.
+    /// The store's; the turnstile must be rebuilt then.
     pub fn serve<R: Rows>(
         &mut self,
         rows: &mut R,

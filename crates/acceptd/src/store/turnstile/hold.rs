@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Grant, Granted, KeyRef, Queue};
+use super::{Grant, Granted, KeyRef, Turnstile};
 use crate::{Delivery, DeliveryId, OperationId, Timestamp};
 
 /// Which hold: the attempt, and which of its permits; 0 is the attempt itself.
@@ -56,7 +56,7 @@ impl HoldId {
     }
 }
 
-impl Queue {
+impl Turnstile {
     /// A running delivery holds its keys.
     pub fn hold(&mut self, delivery: &Delivery) {
         let Some(line) = self.lines.get(delivery.consumer.as_str()) else { return };

@@ -1,4 +1,4 @@
-//! The queue beside the rows: rebuilt from them at open and after a rollback, told of every change on the way.
+//! The turnstile beside the rows: rebuilt from them at open and after a rollback, told of every change on the way.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -11,7 +11,7 @@ use crate::delivery::State;
 use crate::limit::{Limit, Policy};
 use crate::operation::Operation;
 use crate::store::plan::{self, NewOperation};
-use crate::store::queue::{Head, Hold, HoldId, KeyRef, KeyRow, Queue};
+use crate::store::turnstile::{Head, Hold, HoldId, KeyRef, KeyRow, Turnstile};
 use crate::{Delivery, DeliveryId, OperationId, Timestamp};
 
 /// Deliveries that get in line by one claim at most, when their time has come.
@@ -19,9 +19,9 @@ const PROMOTED_MAX: i64 = 2_000;
 
 type Sql<T> = rusqlite::Result<T>;
 
-/// The queue, for as long as one look or change takes.
-pub(super) fn lock(queue: &Mutex<Queue>) -> MutexGuard<'_, Queue> {
-    queue.lock().unwrap_or_else(PoisonError::into_inner)
+/// The turnstile, for as long as one look or change takes.
+pub(super) fn lock(turnstile: &Mutex<Turnstile>) -> MutexGuard<'_, Turnstile> {
+    turnstile.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether a delivery was due when it began to wait.
@@ -36,11 +36,11 @@ const GROUPS: &str = "SELECT c.name, d.grp, count(*), \
 const RUNNING: &str =
     concat!("SELECT ", delivery_columns!(), " FROM deliveries d INDEXED BY deliveries_running WHERE d.state = 1");
 
-/// Reads everything that the queue is made of.
-pub(super) fn load(conn: &Connection, queue: &mut Queue) -> Sql<()> {
+/// Reads everything that the turnstile is made of.
+pub(super) fn load(conn: &Connection, turnstile: &mut Turnstile) -> Sql<()> {
     // What was rolled back may be a limit or a policy.
-    *queue = Queue::default();
-    load_limits(conn, queue)?;
+    *turnstile = Turnstile::default();
+    load_limits(conn, turnstile)?;
     let mut groups = Vec::new();
     let mut sql = conn.prepare_cached(GROUPS)?;
     let row = |row: &rusqlite::Row<'_>| {
@@ -53,7 +53,7 @@ pub(super) fn load(conn: &Connection, queue: &mut Queue) -> Sql<()> {
     }
     groups.sort_unstable_by(|one, other| (&one.0, &one.1).cmp(&(&other.0, &other.1)));
     for (consumer, group, count, head) in groups {
-        queue.offer_many(&consumer, &group, count, head);
+        turnstile.offer_many(&consumer, &group, count, head);
     }
     if crate::fault::planted("slots-counted") {
         // Who counts slots in memory has counted none after a crash.
@@ -61,24 +61,24 @@ pub(super) fn load(conn: &Connection, queue: &mut Queue) -> Sql<()> {
     }
     let mut sql = conn.prepare_cached(RUNNING)?;
     for delivery in sql.query_map([], row::delivery)? {
-        queue.hold(&delivery?);
+        turnstile.hold(&delivery?);
     }
-    load_holds(conn, queue)
+    load_holds(conn, turnstile)
 }
 
-fn load_limits(conn: &Connection, queue: &mut Queue) -> Sql<()> {
+fn load_limits(conn: &Connection, turnstile: &mut Turnstile) -> Sql<()> {
     let mut sql = conn.prepare_cached("SELECT declared, change, pause FROM limits ORDER BY name")?;
     let mut rows = sql.query([])?;
     while let Some(row) = rows.next()? {
         if let Some(declared) = json_maybe::<Limit>(row, 0)? {
-            queue.declare(declared, json_maybe(row, 1)?, json_maybe(row, 2)?);
+            turnstile.declare(declared, json_maybe(row, 1)?, json_maybe(row, 2)?);
         }
     }
     let mut sql = conn.prepare_cached("SELECT name, policy FROM consumers WHERE policy IS NOT NULL ORDER BY name")?;
     let mut rows = sql.query([])?;
     while let Some(row) = rows.next()? {
         if let Some(policy) = json_maybe::<Policy>(row, 1)? {
-            queue.set_policy(&row.get::<_, String>(0)?, policy);
+            turnstile.set_policy(&row.get::<_, String>(0)?, policy);
         }
     }
     let mut sql = conn.prepare_cached("SELECT name, key, tat, pause, adapt, ramp FROM limit_keys")?;
@@ -86,12 +86,12 @@ fn load_limits(conn: &Connection, queue: &mut Queue) -> Sql<()> {
     while let Some(row) = rows.next()? {
         let key = KeyRef { limit: row.get::<_, String>(0)?.into(), key: row.get::<_, String>(1)?.into() };
         let (pause, adapt) = (json_maybe(row, 3)?, json_maybe(row, 4)?);
-        queue.restore(key, KeyRow { tat: row.get(2)?, pause, adapt, ramp: row.get(5)? });
+        turnstile.restore(key, KeyRow { tat: row.get(2)?, pause, adapt, ramp: row.get(5)? });
     }
     Ok(())
 }
 
-fn load_holds(conn: &Connection, queue: &mut Queue) -> Sql<()> {
+fn load_holds(conn: &Connection, turnstile: &mut Turnstile) -> Sql<()> {
     let sql = "SELECT name, key, delivery, fence, permit, operation, consumer, since, until FROM holds";
     let mut sql = conn.prepare_cached(sql)?;
     let mut rows = sql.query([])?;
@@ -106,7 +106,7 @@ fn load_holds(conn: &Connection, queue: &mut Queue) -> Sql<()> {
             since: instant(row, 7)?,
             until: instant_maybe(row, 8)?,
         };
-        queue.hold_keys(&[key], &hold);
+        turnstile.hold_keys(&[key], &hold);
     }
     Ok(())
 }
@@ -115,7 +115,7 @@ impl Book<'_> {
     /// A delivery waits from now on.
     pub(super) fn get_in_line(&mut self, delivery: &Delivery, consumer: i64) {
         if is_due(delivery) {
-            lock(&self.queue).offer(&delivery.consumer, &delivery.lane.group, Head::of(delivery));
+            lock(&self.turnstile).offer(&delivery.consumer, &delivery.lane.group, Head::of(delivery));
         } else {
             self.names.note_due(consumer, delivery.due);
         }
@@ -147,9 +147,9 @@ impl Book<'_> {
         };
         for (ordinal, group, head) in due {
             self.conn.prepare_cached("UPDATE deliveries SET ready = 1 WHERE ordinal = ?1")?.execute([ordinal])?;
-            let mut queue = lock(&self.queue);
-            queue.offer(name, &group, head);
-            queue.look_again(name, &group);
+            let mut turnstile = lock(&self.turnstile);
+            turnstile.offer(name, &group, head);
+            turnstile.look_again(name, &group);
         }
         let next = "SELECT due FROM deliveries INDEXED BY deliveries_due \
             WHERE state = 0 AND ready = 0 AND consumer = ?1 ORDER BY due LIMIT 1";
@@ -169,24 +169,24 @@ impl Book<'_> {
         let mut woken = Vec::new();
         let attempt = HoldId::of(before);
         if before.state == State::Running && after.state != State::Running {
-            let permits = lock(&self.queue).permits(attempt);
+            let permits = lock(&self.turnstile).permits(attempt);
             for permit in permits {
                 self.forget_hold(permit)?;
-                woken.extend(lock(&self.queue).left(permit, None));
+                woken.extend(lock(&self.turnstile).left(permit, None));
             }
             if let Some(until) = lingers {
-                let keys = lock(&self.queue).keys_of(attempt).to_vec();
+                let keys = lock(&self.turnstile).keys_of(attempt).to_vec();
                 let hold = Hold { until: Some(until), ..Hold::of(before) };
                 keys.iter().try_for_each(|key| self.keep_hold(key, &hold))?;
             }
-            woken.extend(lock(&self.queue).left(attempt, lingers));
+            woken.extend(lock(&self.turnstile).left(attempt, lingers));
         }
         if after.state == State::Waiting {
             let consumer = self.names.consumer(self.conn, &after.consumer)?;
             self.get_in_line(after, consumer);
         }
         if after.lane.ordered && after.state != State::Running {
-            lock(&self.queue).look_again(&after.consumer, &after.lane.group);
+            lock(&self.turnstile).look_again(&after.consumer, &after.lane.group);
             woken.push(after.consumer.clone());
         }
         Ok(woken)
@@ -220,7 +220,7 @@ impl Book<'_> {
 
     /// Writes what changed of limits' keys.
     pub(super) fn write_keys(&mut self) -> Try<()> {
-        let dirty = lock(&self.queue).take_dirty();
+        let dirty = lock(&self.turnstile).take_dirty();
         for (key, row) in dirty {
             if row == KeyRow::default() {
                 self.forget_key(&key)?;
