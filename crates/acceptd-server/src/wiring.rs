@@ -17,8 +17,12 @@ use crate::exit::{Exit, Failure, Result};
 
 /// Puts an engine together, without starting it or touching the store's file.
 pub(crate) fn builder(config: &Config) -> Result<Acceptd> {
+    assemble(config, Acceptd::open(&config.store.0))
+}
+
+fn assemble(config: &Config, builder: Acceptd) -> Result<Acceptd> {
     let consumers = consumers(config)?;
-    let mut builder = Acceptd::open(&config.store.0).settings(settings(&config.server));
+    let mut builder = builder.settings(settings(&config.server));
     for (kind, declaration) in &config.events {
         builder = builder.event(kind.clone(), declaration.clone());
     }
@@ -31,9 +35,11 @@ pub(crate) fn builder(config: &Config) -> Result<Acceptd> {
     Ok(builder)
 }
 
-/// Checks what reading the configuration can't: that secrets can be read and URLs can be used.
+/// Checks what reading the configuration can't: that secrets can be read, URLs can be used, and consumers and limits go
+/// together.
 pub(crate) fn check(config: &Config) -> Result<()> {
-    consumers(config).map(drop)
+    let builder = assemble(config, Acceptd::open("memory:"))?;
+    builder.check().map_err(|error| Failure::new(Exit::Usage, error))
 }
 
 /// The HTTP API of an engine.

@@ -13,6 +13,7 @@ mod limits;
 mod operations;
 mod people;
 mod push;
+mod push_limits;
 mod push_receiver;
 mod push_request;
 mod push_waiting;

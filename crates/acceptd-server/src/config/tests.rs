@@ -219,3 +219,25 @@ fn values_show_as_they_are_read() {
     assert_eq!(shown(&Bytes(1_500)), "\"1500B\"");
     assert_eq!(shown(&Duration::from_millis(3_661_001)), "\"3661001ms\"");
 }
+
+#[test]
+fn mistakes_about_limits_are_named() {
+    let limited = |limit: &str, consumer: &str| format!("[limits.cloud-api]\n{limit}\n{CONSUMER}{consumer}");
+    for (limit, consumer, said) in [
+        ("", "limits = [\"clod-api\"]", "no limit is named \"clod-api\"; did you mean \"cloud-api\"?"),
+        ("rate = \"0/s\"", "", "a rate must be above 0"),
+        ("rate = \"2000000/s\"", "", "a rate can be at most 1000000/s"),
+        ("rate = \"1/99d\"", "", "a rate must be at least one in 31 days"),
+        ("rate = 2", "", "rate"),
+        ("concurrency = 0", "", "concurrency"),
+        ("key = \"region\"", "", "write a JSON Pointer such as"),
+        ("burst = 3", "", "unknown key `burst` in limits.cloud-api"),
+        ("", "lock = \"account\"", "write a JSON Pointer such as"),
+        ("", "fair_weights = { a = -1 }", "fair_weights"),
+    ] {
+        let text = limited(limit, consumer);
+        let complaint = complaint(&text);
+        assert!(complaint.contains(said), "{text}: {complaint}");
+    }
+    assert!(load_text(&limited("rate = \"100/m burst 20\"", "limits = [\"cloud-api\"]")).is_ok());
+}

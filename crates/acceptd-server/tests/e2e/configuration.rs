@@ -81,3 +81,15 @@ fn printing_says_where_each_value_comes_from() {
     let defaults = run(folder.path(), &["config", "defaults"]).exits(0).stdout;
     assert_eq!(check(folder.path(), &defaults).exits(0).stdout, "");
 }
+
+#[test]
+fn limits_and_consumers_must_go_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "[limits.a]\nkey = \"/a\"\n[limits.b]\nkey = \"/b\"\n[consumers.c]\non = \"x\"\nurl = \"http://127.0.0.1:9/\"\n";
+    let ordered = format!("{text}limits = [\"a\", \"b\"]\nordered = true");
+    check(folder.path(), &ordered).exits(2).says("consumer c: ordered needs one key, and its limits have /a and /b");
+    let lock = format!("[limits.\"c.lock\"]\nrate = \"1/s\"\n{text}lock = \"/a\"");
+    check(folder.path(), &lock).exits(2).says("two limits are named c.lock");
+    check(folder.path(), &format!("{text}limits = [\"a\", \"b\"]")).exits(0);
+    assert!(!folder.path().join("acceptd.db").exists(), "nothing is opened");
+}

@@ -137,12 +137,16 @@ impl Acceptd {
         self.event(E::TYPE, EventDeclaration::default())
     }
 
-    /// Checks everything, registers the node with the store, and starts to run what waits.
+    /// Finds what can't work, without touching the store.
     ///
     /// # Errors
-    /// `InvalidArgument` for a consumer that can't work; the store's own errors.
-    pub async fn start(self) -> Result<Engine> {
-        let store = self.store?;
+    /// `InvalidArgument` that names the consumer, the event type or the limit.
+    pub fn check(&self) -> Result<()> {
+        self.policies().map(drop)
+    }
+
+    /// Every limit by name, and how each consumer's deliveries wait for them.
+    fn policies(&self) -> Result<(BTreeMap<String, Limit>, Vec<Policy>)> {
         check_consumers(&self.consumers, &self.states)?;
         for kind in self.declared.keys() {
             crate::event::check_type(kind)?;
@@ -150,9 +154,18 @@ impl Acceptd {
         if self.settings.lease.is_zero() || self.settings.target_lease.is_zero() {
             return Err(Error::invalid("the leases must be above 0"));
         }
-        let now = self.clock.now();
         let limits = check_limits(&self.limits, &self.consumers)?;
-        let policies = self.consumers.iter().map(|consumer| consumer.policy(&limits)).collect::<Result<Vec<_>>>()?;
+        let policies = self.consumers.iter().map(|consumer| consumer.policy(&limits)).collect::<Result<_>>()?;
+        Ok((limits, policies))
+    }
+
+    /// Checks everything, registers the node with the store, and starts to run what waits.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for what can't work; the store's own errors.
+    pub async fn start(self) -> Result<Engine> {
+        let (limits, policies) = self.policies()?;
+        let (store, now) = (self.store?, self.clock.now());
         let servings: Vec<Serving> = self.consumers.iter().zip(&policies).map(serving).collect();
         let router = Router::new(&servings, self.declared.keys(), self.consumers.iter().flat_map(|c| &c.emits));
         let node = Ids::after(0).next(now);
