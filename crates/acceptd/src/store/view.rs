@@ -1,5 +1,7 @@
 //! What the verbs of a [`Store`](super::Store) answer.
 
+use std::collections::BTreeMap;
+
 use super::turnstile::{Blocker, Bound, Grant, Hold, HoldId};
 use crate::delivery::State;
 use crate::limit::{Limit, LimitChange};
@@ -231,6 +233,19 @@ pub struct GroupCount {
     pub waiting: u64,
     /// Deliveries that run.
     pub running: u64,
+}
+
+impl GroupCount {
+    /// Counts live deliveries by consumer and group.
+    pub fn of(live: impl IntoIterator<Item = Delivery>) -> Vec<Self> {
+        let mut groups: BTreeMap<(String, String), (u64, u64)> = BTreeMap::new();
+        for delivery in live {
+            let (waiting, running) = groups.entry((delivery.consumer, delivery.lane.group)).or_default();
+            *(if delivery.state == State::Running { running } else { waiting }) += 1;
+        }
+        let count = |((consumer, group), (waiting, running))| Self { consumer, group, waiting, running };
+        groups.into_iter().map(count).collect()
+    }
 }
 
 /// What asking for a permit comes to.

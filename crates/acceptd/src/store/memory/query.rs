@@ -134,21 +134,7 @@ impl Tables {
 
     pub(super) fn groups(&self, id: OperationId) -> Result<Vec<GroupCount>> {
         self.operation(id)?;
-        let mut groups: BTreeMap<(&str, &str), GroupCount> = BTreeMap::new();
-        for delivery in self.live().filter(|delivery| delivery.operation == id) {
-            let (consumer, group) = (delivery.consumer.clone(), delivery.lane.group.clone());
-            let count = groups.entry((&delivery.consumer, &delivery.lane.group)).or_insert(GroupCount {
-                consumer,
-                group,
-                waiting: 0,
-                running: 0,
-            });
-            match delivery.state {
-                State::Running => count.running += 1,
-                _ => count.waiting += 1,
-            }
-        }
-        Ok(groups.into_values().collect())
+        Ok(GroupCount::of(self.of(id).filter(|delivery| !delivery.state.has_ended()).cloned()))
     }
 
     pub(super) fn dead_letters(&self, page: Page) -> Result<Listing<DeadLetter>> {

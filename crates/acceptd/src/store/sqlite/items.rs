@@ -71,19 +71,5 @@ fn item(conn: &Connection, delivery: &Delivery) -> Try<ItemDelivery> {
 }
 
 pub(super) fn groups(conn: &Connection, id: OperationId) -> Try<Vec<GroupCount>> {
-    let mut groups: std::collections::BTreeMap<(String, String), GroupCount> = std::collections::BTreeMap::new();
-    for delivery in deliveries_of(conn, id, Which::Live)? {
-        let (consumer, group) = (delivery.consumer, delivery.lane.group);
-        let count = groups.entry((consumer.clone(), group.clone())).or_insert(GroupCount {
-            consumer,
-            group,
-            waiting: 0,
-            running: 0,
-        });
-        match delivery.state {
-            State::Running => count.running += 1,
-            _ => count.waiting += 1,
-        }
-    }
-    Ok(groups.into_values().collect())
+    Ok(GroupCount::of(deliveries_of(conn, id, Which::Live)?))
 }
