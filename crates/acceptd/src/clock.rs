@@ -81,8 +81,9 @@ impl Clock for SteadyClock {
     }
 }
 
-/// By how much a reading of the uptime may be off.
-const INEXACT: i64 = 10_000;
+/// What is added to time that passed while nobody looked, in microseconds: a reading of the uptime is exact to 10 ms,
+/// and what was claimed before a crash may have left for its target a little later than it was meant to.
+const SAFETY: i64 = 100_000;
 
 /// What tells after a restart whether the machine's clock was set meanwhile: how long the machine has been running, and
 /// the time of whoever measured by a clock then.
@@ -112,7 +113,7 @@ impl Uptime {
             return 0;
         }
         let set = (self.at.as_micros() - then.at.as_micros()) - (self.micros - then.micros);
-        set + INEXACT
+        set + SAFETY
     }
 }
 

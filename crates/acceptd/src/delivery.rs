@@ -352,7 +352,11 @@ fn settle(delivery: &Delivery, verdict: &Verdict, now: Timestamp) -> (Delivery, 
             let next = Delivery { throttled_since: since, ..waiting(delivery, *due, now, false) };
             (next, Ending::Throttled, Some(failure.clone()))
         }
-        Verdict::Release { .. } => (waiting(delivery, now, now, false), Ending::Released, None),
+        Verdict::Release { .. } => {
+            // Nothing was heard of its target.
+            let next = Delivery { throttled_since: delivery.throttled_since, ..waiting(delivery, now, now, false) };
+            (next, Ending::Released, None)
+        }
         Verdict::GiveUp { failure } => (ended(delivery, State::Dead, now), Ending::Dead, Some(failure.clone())),
     };
     (next, record(delivery, ending, failure, now))

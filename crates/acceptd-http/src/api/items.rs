@@ -110,13 +110,15 @@ async fn full_page(
     let (mut after, mut items) = (pages.page.before, Vec::new());
     for _ in 0..READS_MAX {
         let Listing { items: read, next } = call.app.engine.store().items(id, after, size).await?;
+        let last = read.last().map(|item| item.event.key.ordinal());
         for item in read {
             let place = item.event.key.ordinal();
             if state.is_none_or(|state| item.state() == state) {
                 items.push(item);
             }
             if items.len() == size {
-                return Ok((items, next.map(|_| place).or(next)));
+                let is_end = next.is_none() && last == Some(place);
+                return Ok((items, (!is_end).then_some(place)));
             }
         }
         after = next;

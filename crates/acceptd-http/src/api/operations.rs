@@ -1,6 +1,6 @@
 //! `/v1/operations`: the monitor, the result, cancel and retry, and the list.
 
-use std::hash::{DefaultHasher, Hasher as _};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::time::Duration;
 
 use acceptd::engine::Monitor;
@@ -56,10 +56,21 @@ fn note(headers: &mut HeaderMap, preferences: &Preferences, waited: bool) {
 
 async fn show(call: &Call, monitor: Monitor) -> Result<(Monitor, Vec<u8>, HeaderValue), Problem> {
     let body = Shown::whole(&call.app.engine, &call.site, &monitor).await?.to_bytes()?;
-    let mut hasher = DefaultHasher::new();
-    hasher.write(&body);
-    let tag = HeaderValue::try_from(format!("\"{:016x}\"", hasher.finish()));
+    let tag = HeaderValue::try_from(format!("W/\"{:016x}\"", fingerprint(&monitor)));
     Ok((monitor, body, tag.unwrap_or_else(|_| HeaderValue::from_static("\"\""))))
+}
+
+/// A digest of all that changes only when something happens: not of what is reckoned anew whenever someone asks, such
+/// as the estimate and how long a wait will take yet.
+fn fingerprint(monitor: &Monitor) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let operation = &monitor.operation;
+    (operation.updated, monitor.status, monitor.percent, &monitor.message).hash(&mut hasher);
+    for waiting in &monitor.waiting_on {
+        (&waiting.consumer, waiting.gate, &waiting.name, &waiting.key, waiting.count).hash(&mut hasher);
+        waiting.holder.as_ref().map(|holder| holder.operation).hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 /// Waits until the operation looks otherwise than the client knows.
@@ -85,10 +96,15 @@ async fn changed(
     }
 }
 
+/// A tag without what says that it is a weak one: `If-None-Match` compares them so.
+fn weak(tag: &[u8]) -> &[u8] {
+    tag.strip_prefix(b"W/").unwrap_or(tag)
+}
+
 /// Whether `If-None-Match` lists the tag.
 fn matches(known: &HeaderValue, tag: &HeaderValue) -> bool {
     let mut listed = known.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-    listed.any(|one| one == b"*" || one.strip_prefix(b"W/").unwrap_or(one) == tag.as_bytes())
+    listed.any(|one| one == b"*" || weak(one) == weak(tag.as_bytes()))
 }
 
 /// `GET /v1/operations/{id}/result`: the monitor with 202 until the end, then what came of it.

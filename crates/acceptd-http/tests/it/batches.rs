@@ -82,6 +82,22 @@ async fn pages_of_items_follow_each_other_also_in_one_state() {
         assert_eq!(seen, [0, 1, 2, 3, 4, 5, 6], "{state}");
     }
     assert_eq!(items(&api, &id, "?state=failed").await["items"], json!([]));
+    // A page that is full in the midst of what the store gave goes on right there.
+    let kinds: Vec<_> = (0..9).map(|at| if at % 3 == 0 { "test.echo" } else { "test.fail" }).collect();
+    let events = (0..).zip(&kinds).map(
+        |(at, kind)| json!({"specversion": "1.0", "type": kind, "source": "/pages", "id": at.to_string(), "data": at}),
+    );
+    let batch = ("content-type", "application/cloudevents-batch+json");
+    let body = Value::from_iter(events).to_string();
+    let mixed = api.post("/v1/events", &[batch, ("prefer", "wait=20")], body).await.id();
+    let (mut failed, mut token) = (Vec::new(), String::new());
+    loop {
+        let page = items(&api, &mixed, &format!("?pageSize=4&state=failed&pageToken={token}")).await;
+        failed.extend(page["items"].as_array().unwrap().iter().map(|item| item["index"].as_u64().unwrap()));
+        let Some(next) = page["nextPageToken"].as_str() else { break };
+        next.clone_into(&mut token);
+    }
+    assert_eq!(failed, [1, 2, 4, 5, 7, 8]);
     api.get(&format!("/v1/operations/{id}/items?state=well")).await.is_problem(400, "invalid-request");
     let nil = "00000000-0000-0000-0000-000000000000";
     api.get(&format!("/v1/operations/{nil}/items")).await.is_problem(404, "not-found");

@@ -122,3 +122,30 @@ async fn the_estimate_and_retry_after_follow_the_rate() {
     let said = body["waitingOn"][0]["message"].as_str().unwrap();
     assert!(said.starts_with("waits for limit slow (1/h): next in line, about "), "{said}");
 }
+
+#[tokio::test]
+async fn a_monitor_is_the_same_while_nothing_happens() {
+    let api = Api::start().await;
+    let body = r#"{"region":"eu"}"#;
+    api.gate.add_permits(1);
+    api.ended("limited.work", body).await;
+    let runs = api.event("limited.work", &[], body).await.id();
+    api.until(&format!("/v1/operations/{runs}"), |reply| reply.json()["status"] == "running").await;
+    let path = format!("/v1/operations/{}", api.event("limited.work", &[], body).await.id());
+    let first = api.until(&path, |reply| reply.json()["waitingOn"][0]["gate"] == "lock").await;
+    let tag = first.header("etag").to_owned();
+    let start = std::time::Instant::now();
+    let again = loop {
+        let again = api.get_with(&path, &[("if-none-match", &tag)]).await;
+        // As soon as the estimate is another one.
+        if api.get(&path).await.json()["estimatedEndTime"] != first.json()["estimatedEndTime"] {
+            break again;
+        }
+        assert!(start.elapsed() < crate::api::LONG);
+    };
+    assert_eq!(again.status, 304, "the estimate moves on, and nothing has happened");
+    let waited = api.get_with(&path, &[("if-none-match", &tag), ("prefer", "wait=1")]).await;
+    assert_eq!(waited.status, 304);
+    api.post(&format!("{path}/cancel"), &[], "").await;
+    assert_eq!(api.get_with(&path, &[("if-none-match", &tag)]).await.status, 200);
+}

@@ -106,8 +106,8 @@ async fn entity_tags_and_waiting() {
     let path = format!("/v1/operations/{id}");
     let seen = api.until(&path, |reply| reply.json()["status"] == "running").await;
     let tag = seen.header("etag").to_owned();
-    assert!(tag.starts_with('"') && tag.ends_with('"') && tag.len() > 10);
-    for known in [tag.clone(), format!("W/{tag}"), format!("\"x\", {tag}"), "*".to_owned()] {
+    assert!(tag.starts_with("W/\"") && tag.ends_with('"') && tag.len() > 10);
+    for known in [tag.clone(), tag.replace("W/", ""), format!("\"x\", {tag}"), "*".to_owned()] {
         let same = api.get_with(&path, &[("if-none-match", &known)]).await;
         assert_eq!((same.status.as_u16(), same.body.len(), same.header("etag")), (304, 0, tag.as_str()));
     }

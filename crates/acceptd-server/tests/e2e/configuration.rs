@@ -85,7 +85,8 @@ fn printing_says_where_each_value_comes_from() {
 #[test]
 fn limits_and_consumers_must_go_together() {
     let folder = tempfile::tempdir().unwrap();
-    let text = "[limits.a]\nkey = \"/a\"\n[limits.b]\nkey = \"/b\"\n[consumers.c]\non = \"x\"\nurl = \"http://127.0.0.1:9/\"\n";
+    let text = "[limits.a]\nkey = \"/a\"\n[limits.b]\nkey = \"/b\"\n\
+                [consumers.c]\non = \"x\"\nurl = \"http://127.0.0.1:9/\"\n";
     let ordered = format!("{text}limits = [\"a\", \"b\"]\nordered = true");
     check(folder.path(), &ordered).exits(2).says("consumer c: ordered needs one key, and its limits have /a and /b");
     let lock = format!("[limits.\"c.lock\"]\nrate = \"1/s\"\n{text}lock = \"/a\"");

@@ -65,17 +65,15 @@ impl Engine {
     pub async fn wait_for_end(&self, id: OperationId, at_most: Duration) -> Result<Monitor> {
         let mut watcher = self.0.changes.operation(id);
         let deadline = tokio::time::Instant::now() + at_most;
-        loop {
-            let monitor = self.monitor(id).await?;
-            if monitor.status.is_done() {
-                return Ok(monitor);
-            }
+        // Only its end is waited for: what it waits for is told once.
+        while !self.0.store.operation(id).await?.status().is_done() {
             tokio::select! {
                 () = watcher.changed() => {}
-                () = tokio::time::sleep_until(deadline) => return self.monitor(id).await,
-                () = self.draining() => return Ok(monitor),
+                () = tokio::time::sleep_until(deadline) => break,
+                () = self.draining() => break,
             }
         }
+        self.monitor(id).await
     }
 
     /// The monitor of an operation that was accepted just now, without asking the store again when it is a new one

@@ -154,6 +154,9 @@ impl Engine {
     }
 
     pub(crate) fn wake(&self, consumers: &[String]) {
+        if !consumers.is_empty() {
+            self.0.freed.notify_waiters();
+        }
         for name in consumers {
             if let Some(served) = self.0.served.get(name) {
                 served.wake();

@@ -10,7 +10,7 @@ use crate::engine::pace::Go;
 use crate::engine::{Engine, Inner};
 use crate::store::turnstile::Grant;
 use crate::store::{HoldId, KeyRef, Permit, Permitted};
-use crate::{DeliveryId, Result};
+use crate::{DeliveryId, Error, ErrorKind, Result};
 
 /// How long one waits at most before it looks again by itself.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -40,21 +40,23 @@ impl Engine {
         let (delivery, fence) = (context.delivery(), context.fence());
         loop {
             let freed = self.0.freed.notified();
-            match self.ask_for_permit(delivery, fence, key.clone()).await? {
-                Asked::Held { id, grant, start } => {
+            // Asked apart from the handler, which may stop waiting at any moment: what is granted then is given back.
+            let (engine, key) = (self.clone(), key.clone());
+            let asking = self.0.tracker.spawn(async move { engine.ask_for_permit(delivery, fence, key).await });
+            let gone = |gone| Error::new(ErrorKind::Internal, "a permit was lost").caused_by(gone);
+            match asking.await.map_err(gone)?? {
+                Asked::Held { unused, grant, start } => {
                     tokio::time::sleep_until(start).await;
                     loop {
                         match self.0.pacer.ask(&grant.keys) {
                             Go::Now => {
                                 self.0.pacer.left(&grant.keys);
-                                return Ok(id);
+                                return Ok(unused.used());
                             }
                             Go::After(wait) => tokio::time::sleep(wait).await,
                             Go::Back => break,
                         }
                     }
-                    let woken = self.0.store.give_back(id).await?;
-                    self.wake(&woken);
                 }
                 Asked::Busy(wait) => {
                     tokio::select! {
@@ -71,7 +73,10 @@ impl Engine {
         let _steady = self.0.steady.read().await;
         let now = self.now();
         Ok(match self.0.store.permit(Permit { delivery, fence, key, now }).await? {
-            Permitted::Held { id, grant } => Asked::Held { id, start: self.instant(grant.start), grant },
+            Permitted::Held { id, grant } => {
+                let unused = Unused { engine: self.clone(), id, is_used: false };
+                Asked::Held { unused, start: self.instant(grant.start), grant }
+            }
             Permitted::Busy(again) => {
                 Asked::Busy(again.map_or(AGAIN, |again| again.since(self.now())).clamp(REST, AGAIN))
             }
@@ -81,6 +86,29 @@ impl Engine {
 
 /// What the store said to a permit.
 enum Asked {
-    Held { id: HoldId, grant: Grant, start: Instant },
+    Held { unused: Unused, grant: Grant, start: Instant },
     Busy(Duration),
+}
+
+/// A permit that nobody uses yet: given back when it is dropped.
+struct Unused {
+    engine: Engine,
+    id: HoldId,
+    is_used: bool,
+}
+
+impl Unused {
+    /// From now on it is its user's to give back.
+    fn used(mut self) -> HoldId {
+        self.is_used = true;
+        self.id
+    }
+}
+
+impl Drop for Unused {
+    fn drop(&mut self) {
+        if !self.is_used {
+            Arc::clone(&self.engine.0).give_back(self.id);
+        }
+    }
 }

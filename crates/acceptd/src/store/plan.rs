@@ -3,7 +3,7 @@
 use crate::delivery::{self, Action, Attempt, Refusal, State};
 use crate::notification::ending_notice;
 use crate::operation::Operation;
-use crate::store::turnstile::Grant;
+use crate::store::turnstile::{Grant, Wish};
 use crate::store::{Accept, Claim, Serving, Settle, Verdict};
 use crate::{
     Closure, Data, Delivery, Draft, Error, ErrorKind, EventKey, Failure, Ids, NewEvent, Notice, Notification, Route,
@@ -257,15 +257,19 @@ pub const TARGET: &str = "target";
 
 /// What a settle says about the limits of its delivery: which one, and until when to leave it alone; None in place of
 /// the closure says that all went well.
-pub fn lesson(settle: &Settle) -> Option<(Option<&str>, Option<Closure>)> {
+pub fn lesson(settle: &Settle) -> Option<(Option<&str>, Option<(Closure, Wish)>)> {
     let closure = |until: Timestamp, reason: &str| {
         let (by, reason) = (TARGET.to_owned(), reason.to_owned());
         Closure { gate: crate::Gate::Pause, from: settle.now, until: Some(until), by, reason }
     };
     match &settle.verdict {
-        Verdict::Done { pause: Some(pause), .. } => Some((None, Some(closure(pause.until, &pause.reason)))),
+        Verdict::Done { pause: Some(pause), .. } => {
+            Some((None, Some((closure(pause.until, &pause.reason), Wish::Spent))))
+        }
         Verdict::Done { pause: None, .. } => Some((None, None)),
-        Verdict::Throttled { due, failure, limit } => Some((limit.as_deref(), Some(closure(*due, &failure.message)))),
+        Verdict::Throttled { due, failure, limit } => {
+            Some((limit.as_deref(), Some((closure(*due, &failure.message), Wish::Refused))))
+        }
         _ => None,
     }
 }

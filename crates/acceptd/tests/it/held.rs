@@ -205,3 +205,28 @@ async fn a_call_within_a_handler_can_be_held_too() {
     }
     assert_eq!((ledger.most_at_once(), ledger.names().len()), (1, 5));
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_stops_waiting_for_a_call_holds_nothing() {
+    async fn calls(_: Start, limits: Limits, State(ledger): State<Ledger>) -> Outcome {
+        let api = limits.get("api");
+        let first = api.acquire("").await?;
+        drop(first);
+        // The rate grants the second in 10 s, and it is not waited for.
+        let second = tokio::time::timeout(Duration::from_secs(1), api.acquire("")).await;
+        assert!(second.is_err());
+        // Its slot is free all the same.
+        let third = api.acquire("").await?;
+        ledger.enter("third");
+        drop(third);
+        Done::new()
+    }
+    let ledger = Ledger::default();
+    let limit = Limit::new("api").concurrency(1).rate("1/10s").unwrap();
+    let engine = engine(&ledger, limit, Consumer::new("calls", calls)).start().await.unwrap();
+    let began = Instant::now();
+    let id = accept(&engine, start("a")).await;
+    assert_eq!(end(&engine, id).await.status, Status::Succeeded);
+    assert_eq!(ledger.names(), ["third"]);
+    assert!(began.elapsed() < Duration::from_secs(45), "{:?}", began.elapsed());
+}

@@ -125,6 +125,8 @@ pub async fn play(plan: Plan) -> Report {
 /// Waits until every operation has ended.
 async fn drain(server: &Server) {
     let is_drained = || async {
+        // Listing what is left takes the server some time, which it needs for what is left.
+        tokio::time::sleep(Duration::from_millis(250)).await;
         let mut client: Client = server.client();
         (api::count_live(&mut client).await == 0).then_some(())
     };

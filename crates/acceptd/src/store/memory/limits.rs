@@ -58,6 +58,7 @@ impl Tables {
             if let Some(delivery) = self.deliveries.get_mut(id) {
                 delivery.lease = delivery.lease.map(moved);
                 delivery.deadline = delivery.deadline.map(moved);
+                delivery.throttled_since = delivery.throttled_since.map(moved);
                 // The due time of what was tried before is a wait from then on; that of the rest may be one that a
                 // caller named.
                 if delivery.state == State::Waiting && delivery.fence > 0 && !self.ready.contains(id) {

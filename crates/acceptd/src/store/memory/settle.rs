@@ -4,6 +4,7 @@ use super::{Tables, consumers_of};
 use crate::delivery::{Action, transition};
 use crate::operation::{Operation, Status};
 use crate::store::plan::{self, Change};
+use crate::store::turnstile::Wish;
 use crate::store::{HoldId, KeyRef, Settle, Settled, Step};
 use crate::{Closure, Delivery, DeliveryId, Error, NotificationId, ProgressReport, Result, Timestamp};
 
@@ -37,15 +38,20 @@ impl Tables {
         &mut self,
         (before, permits): (&Delivery, Vec<KeyRef>),
         limit: Option<&str>,
-        throttled: Option<Closure>,
+        throttled: Option<(Closure, Wish)>,
         now: Timestamp,
     ) {
         let takes_limits = self.turnstile.policy(&before.consumer).is_some_and(|policy| !policy.limits.is_empty());
         let is_declared = limit.is_some_and(|limit| self.turnstile.declared(limit).is_some());
         if takes_limits || is_declared {
             let limit = limit.filter(|_| is_declared);
-            self.turnstile.learn((before, permits), limit, throttled.as_ref(), now);
-        } else if let Some(closure) = throttled {
+            self.turnstile.learn(
+                (before, permits),
+                limit,
+                throttled.as_ref().map(|(closure, wish)| (closure, *wish)),
+                now,
+            );
+        } else if let Some((closure, _)) = throttled {
             self.shut(&before.consumer, closure);
         }
     }

@@ -97,6 +97,8 @@ pub(super) fn give_back(book: &mut Book<'_>, hold: HoldId) -> Try<Vec<String>> {
 pub(super) fn shift(book: &mut Book<'_>, micros: i64, now: Timestamp) -> Try<()> {
     let sql = "UPDATE deliveries SET lease = lease + ?1, deadline = deadline + ?1 WHERE state = 1";
     book.conn.prepare_cached(sql)?.execute([micros])?;
+    let sql = "UPDATE deliveries SET throttled_since = throttled_since + ?1 WHERE throttled_since IS NOT NULL";
+    book.conn.prepare_cached(sql)?.execute([micros])?;
     book.conn.prepare_cached("UPDATE holds SET until = until + ?1")?.execute([micros])?;
     // The due time of what was tried before is a wait from then on; that of the rest may be one that a caller named.
     let sql =

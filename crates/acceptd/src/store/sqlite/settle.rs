@@ -6,6 +6,7 @@ use super::book::{self, Book};
 use super::error::{Stop, Try};
 use super::turnstile::lock;
 use crate::delivery::{Action, transition};
+use crate::store::turnstile::Wish;
 use crate::store::{HoldId, KeyRef, Settle, Settled, Step, plan};
 use crate::{Closure, Delivery, DeliveryId, ErrorKind, ProgressReport, Timestamp, fault};
 
@@ -42,7 +43,7 @@ fn learn(
     book: &mut Book<'_>,
     (before, permits): (&Delivery, Vec<KeyRef>),
     limit: Option<&str>,
-    throttled: Option<Closure>,
+    throttled: Option<(Closure, Wish)>,
     now: Timestamp,
 ) -> Try<()> {
     let (takes_limits, is_declared) = {
@@ -52,13 +53,18 @@ fn learn(
     };
     if takes_limits || is_declared {
         let limit = limit.filter(|_| is_declared);
-        lock(&book.turnstile).learn((before, permits), limit, throttled.as_ref(), now);
+        lock(&book.turnstile).learn(
+            (before, permits),
+            limit,
+            throttled.as_ref().map(|(closure, wish)| (closure, *wish)),
+            now,
+        );
         if let (Some(limit), Some(_)) = (limit, &throttled) {
             super::limits::write_limit(book, limit)?;
         }
         return book.write_keys();
     }
-    if let Some(closure) = throttled {
+    if let Some((closure, _)) = throttled {
         let consumer = book.names.consumer(book.conn, &before.consumer)?;
         book.names.shut(book.conn, consumer, &closure)?;
     }

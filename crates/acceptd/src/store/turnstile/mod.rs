@@ -44,6 +44,15 @@ pub struct KeyRef {
 /// A group of a consumer.
 type Waiter = (Arc<str>, Arc<str>);
 
+/// How a target asks to be left alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wish {
+    /// It refused: it was asked too fast.
+    Refused,
+    /// It did what it was asked, and says that nothing is left.
+    Spent,
+}
+
 /// Limits, their keys, and the groups that wait for them.
 #[derive(Debug, Default)]
 pub struct Turnstile {
@@ -93,14 +102,14 @@ struct Group {
     last: Option<(String, usize)>,
     waits_at: Option<KeyRef>,
     /// Whether a key let it go since: it had its turn to wait, and those who still wait there don't hold it.
-    let_go: bool,
+    let_go: Vec<KeyRef>,
     /// Which limit held it last, and until when.
     held_by: Option<(Arc<str>, Timestamp)>,
 }
 
 impl Group {
     fn new(head: Head, waiting: u64) -> Self {
-        Self { waiting, head, in_line: true, last: None, waits_at: None, let_go: false, held_by: None }
+        Self { waiting, head, in_line: true, last: None, waits_at: None, let_go: Vec::new(), held_by: None }
     }
 }
 
@@ -304,7 +313,16 @@ impl Turnstile {
     /// Changes a limit at run time; None takes the change back.
     pub fn set_change(&mut self, limit: &str, change: Option<LimitChange>) {
         if let Some(governor) = self.limits.get_mut(limit) {
+            let rate = governor.effective.rate;
             *governor = Governor::new(governor.declared.clone(), change, governor.pause.take());
+            if governor.effective.rate != rate {
+                // Whoever names a rate knows better than what was found.
+                for (key, state) in self.keys.iter_mut().filter(|(key, _)| &*key.limit == limit) {
+                    if state.adapt.take().is_some() {
+                        self.dirty.insert(key.clone());
+                    }
+                }
+            }
             self.open_limit(limit);
         }
     }
@@ -372,14 +390,14 @@ impl Turnstile {
         &mut self,
         (delivery, permits): (&Delivery, Vec<KeyRef>),
         limit: Option<&str>,
-        throttled: Option<&Closure>,
+        throttled: Option<(&Closure, Wish)>,
         now: Timestamp,
     ) {
         let policy = self.policy(&delivery.consumer).into_iter();
         let taken = policy.flat_map(|policy| policy.keys(&delivery.lane.group)).map(|(name, key)| key_ref(name, key));
         let keys = taken.chain(permits.into_iter().filter(|_| limit.is_some()));
         let mut keys: Vec<_> = keys.filter(|key| limit.is_none_or(|limit| limit == &*key.limit)).collect();
-        if let (true, Some(limit), Some(closure)) = (keys.is_empty(), limit, throttled) {
+        if let (true, Some(limit), Some((closure, _))) = (keys.is_empty(), limit, throttled) {
             // It took none of this limit's keys, so it is about all of them.
             match self.declared(limit) {
                 Some(Limit { key: Some(_), .. }) => self.pause(limit, None, closure.clone()),
@@ -392,9 +410,9 @@ impl Turnstile {
         }
     }
 
-    fn learn_key(&mut self, key: &KeyRef, delivery: &Delivery, throttled: Option<&Closure>, now: Timestamp) {
+    fn learn_key(&mut self, key: &KeyRef, delivery: &Delivery, throttled: Option<(&Closure, Wish)>, now: Timestamp) {
         let Some(governor) = self.limits.get(&key.limit) else { return };
-        let Some(closure) = throttled else {
+        let Some((closure, wish)) = throttled else {
             if let Some(state) = self.keys.get_mut(key)
                 && state.went_well(&governor.effective, delivery.since, now)
             {
@@ -404,7 +422,7 @@ impl Turnstile {
         };
         let pace = governor.pace;
         let state = self.keys.entry(key.clone()).or_default();
-        if governor.effective.adapt {
+        if governor.effective.adapt && wish == Wish::Refused {
             let mut adapt = state.adapt.unwrap_or_else(|| Adapt::new(governor.effective.rate));
             adapt.throttled(nanos(delivery.since), nanos(now));
             state.adapt = Some(adapt);

@@ -127,6 +127,10 @@ impl Turnstile {
     pub fn next(&self, wanted: &[(&str, usize)]) -> Option<Timestamp> {
         let names = |consumer: &str, limit: &str| self.policy(consumer).is_some_and(|policy| policy.uses(limit));
         let uses = |limit: &str| wanted.iter().any(|(consumer, _)| names(consumer, limit));
+        let has_limits = |consumer: &str| self.policy(consumer).is_some_and(|policy| !policy.limits.is_empty());
+        if !wanted.iter().any(|(consumer, _)| has_limits(consumer)) {
+            return None;
+        }
         self.timers.iter().find(|(_, key)| uses(&key.limit)).map(|(at, _)| instant(*at))
     }
 
@@ -172,8 +176,10 @@ impl Turnstile {
         let Some(line) = self.lines.get_mut(&consumer) else { return };
         let Some(state) = line.groups.get_mut(&group) else { return };
         if let Some(key) = state.waits_at.take() {
-            state.held_by = Some((key.limit, now));
-            state.let_go = true;
+            state.held_by = Some((Arc::clone(&key.limit), now));
+            if !state.let_go.contains(&key) {
+                state.let_go.push(key);
+            }
         }
         state.in_line = true;
         line.ring.push(&state.head, group);
@@ -196,11 +202,11 @@ impl Turnstile {
     ) -> Result<usize, R::Error> {
         let Some(line) = self.lines.get_mut(consumer) else { return Ok(0) };
         let ordered = line.policy.ordered;
-        let let_go = line.groups.get_mut(&group).is_some_and(|state| std::mem::take(&mut state.let_go));
+        let let_go = line.groups.get(&group).map(|state| state.let_go.clone()).unwrap_or_default();
         let keys: Vec<_> = line.policy.keys(&group).map(|(limit, key)| key_ref(limit, key)).collect();
         // What others in line may take is left to them.
         let share = max.div_ceil(line.ring.len() + 1);
-        let room = match self.check(&keys, let_go, now) {
+        let room = match self.check(&keys, &let_go, now) {
             Checked::Room(room) => room.min(share),
             Checked::Wait(key, block) => {
                 self.wait_at(consumer, group, key, block.as_ref());
@@ -214,6 +220,9 @@ impl Turnstile {
         self.turns += 1;
         let Some(line) = self.lines.get_mut(consumer) else { return Ok(count) };
         line.served = self.turns;
+        if let Some(state) = line.groups.get_mut(&group).filter(|_| count > 0) {
+            state.let_go.clear();
+        }
         // A group with less than it could start has nothing more that is due; an ordered one waits for its head to end.
         match line.groups.get(&group) {
             Some(state) if state.waiting == 0 => drop(line.groups.remove(&group)),
@@ -248,14 +257,14 @@ impl Turnstile {
 
     /// Looks at every key before anything is taken. A group that comes to a key where others wait goes behind them,
     /// also when there is room: new groups must not get ahead for ever.
-    fn check(&mut self, keys: &[KeyRef], let_go: bool, now: Timestamp) -> Checked {
+    fn check(&mut self, keys: &[KeyRef], let_go: &[KeyRef], now: Timestamp) -> Checked {
         let (mut room, mut behind) = (usize::MAX, None);
         for key in keys {
             self.catch_up(key, now);
             let Some(governor) = self.limits.get(&key.limit) else { continue };
             let state = self.keys.entry(key.clone()).or_default();
             match state.room(governor, now, nanoseconds(AHEAD)) {
-                Ok(_) if !let_go && !state.waiters.is_empty() => behind = Some(key),
+                Ok(_) if !state.waiters.is_empty() && !let_go.contains(key) => behind = Some(key),
                 Ok(left) => room = room.min(left),
                 Err(block) => {
                     state.saturated = nanos(now);

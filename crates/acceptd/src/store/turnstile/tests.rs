@@ -88,11 +88,16 @@ impl World {
 
     /// A delivery gets in line. Answers its number.
     fn offer(&mut self, consumer: &str, group: &str) -> usize {
+        self.offer_of(consumer, group, "")
+    }
+
+    /// The same of an owner.
+    fn offer_of(&mut self, consumer: &str, group: &str, turn: &str) -> usize {
         let number = self.list.rows.len();
         // Ids ascend with age.
         let id = Uuid::from_u128((number as u128 + 1) << 80).into();
         let operation = Operation::new(Uuid::nil().into(), "a".into(), None, 0, START);
-        let lane = Lane { group: group.into(), ..Lane::default() };
+        let lane = Lane { group: group.into(), turn: turn.into(), ordered: false };
         let route = Route { lane, ..Route::to(consumer) };
         let delivery = Delivery::new(id, &operation, Uuid::nil().into(), &route, (START, START));
         self.turnstile.offer(consumer, group, Head::of(&delivery));
@@ -250,7 +255,7 @@ fn a_resumed_key_goes_on_soon_however_long_it_would_have_been_paused() {
     world.serve(&[("c", 1)], START);
     let throttled = pause(START, Some(at(600_000)));
     let delivery = world.running(number).clone();
-    world.turnstile.learn((&delivery, Vec::new()), None, Some(&throttled), START);
+    world.turnstile.learn((&delivery, Vec::new()), None, Some((&throttled, Wish::Refused)), START);
     assert!(world.serve(&[("c", 9)], at(1_000)).is_empty());
     assert_eq!(world.turnstile.next(&[("c", 9)]), Some(at(600_000)));
     assert!(world.turnstile.resume("api", Some(""), at(1_000)));
@@ -279,7 +284,7 @@ fn what_started_before_a_throttling_lifts_no_ramp() {
     (0..20).for_each(|_| _ = world.offer("c", ""));
     world.serve(&[("c", 4)], START);
     let running: Vec<_> = numbers.iter().map(|number| world.running(*number).clone()).collect();
-    world.turnstile.learn((&running[0], Vec::new()), None, Some(&pause(at(5), Some(at(10)))), at(5));
+    world.turnstile.learn((&running[0], Vec::new()), None, Some((&pause(at(5), Some(at(10))), Wish::Refused)), at(5));
     for delivery in &running {
         world.end("", None);
         world.turnstile.learn((delivery, Vec::new()), None, None, at(6));
@@ -397,4 +402,21 @@ fn keys_are_written_once_after_a_change() {
     let mut other = Turnstile::default();
     other.restore(written.clone(), row.clone());
     assert_eq!(other.keys[&key("api", "k")].row(), *row);
+}
+
+#[test]
+fn a_key_with_much_to_do_starves_nobody_at_a_shared_one() {
+    let mut world = World::new(&[slots("a-lock", 1).key("/k").unwrap(), slots("shared", 1)])
+        .held_by("c", &[("a-lock", true), ("shared", false)]);
+    (0..50).for_each(|_| _ = world.offer_of("c", "much", "one"));
+    world.offer_of("c", "little", "another");
+    let mut started = world.serve(&[("c", 9)], START);
+    for _ in 0..50 {
+        let last = started.last().cloned().unwrap();
+        world.end(&last, None);
+        started.extend(world.serve(&[("c", 9)], START));
+    }
+    let place = started.iter().position(|group| group == "little").unwrap();
+    assert!(place <= 2, "{place}");
+    assert_eq!(started.len(), 51);
 }
