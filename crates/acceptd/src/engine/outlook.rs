@@ -159,7 +159,10 @@ impl Engine {
         let mut longest: Option<f64> = None;
         for bound in &standing.bounds {
             let by_rate = bound.per_second.map(|rate| opens + ahead as f64 * MARGIN / rate);
-            let by_slots = bound.slots.zip(takes).map(|(slots, takes)| (ahead as f64 + 0.5) / f64::from(slots) * takes);
+            // Slots of another key than the one that holds it are free as far as is known.
+            let is_held = blocker.limit.name == *bound.key.limit && blocker.key == *bound.key.key;
+            let slots = bound.slots.zip(takes).filter(|_| is_held);
+            let by_slots = slots.map(|(slots, takes)| (ahead as f64 + 0.5) / f64::from(slots) * takes);
             longest = longest.into_iter().chain(by_rate).chain(by_slots).reduce(f64::max);
         }
         longest.filter(|seconds| *seconds < FURTHEST).map(Duration::from_secs_f64)
