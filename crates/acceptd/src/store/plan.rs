@@ -255,9 +255,12 @@ pub fn announce(ended: &Operation, takers: &[Serving], now: Timestamp, ids: &mut
 /// Who paused what a target asked to be left alone.
 pub const TARGET: &str = "target";
 
+/// Which limit something was learned of, None for all that the delivery took; and until when to leave it alone.
+pub type Lesson<'a> = (Option<&'a str>, Option<(Closure, Wish)>);
+
 /// What a settle says about the limits of its delivery: which one, and until when to leave it alone; None in place of
 /// the closure says that all went well.
-pub fn lesson(settle: &Settle) -> Option<(Option<&str>, Option<(Closure, Wish)>)> {
+pub fn lesson(settle: &Settle) -> Option<Lesson<'_>> {
     let closure = |until: Timestamp, reason: &str| {
         let (by, reason) = (TARGET.to_owned(), reason.to_owned());
         Closure { gate: crate::Gate::Pause, from: settle.now, until: Some(until), by, reason }
