@@ -19,11 +19,14 @@ class Target(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self):
         self.rfile.read(int(self.headers["Content-Length"]))
-        taken.append((self.headers["Acceptd-Delivery"], self.headers["Acceptd-Fence"]))
+        one = (self.headers["Acceptd-Delivery"], self.headers["Acceptd-Fence"])
+        taken.append(one)
         self.send_response(202)
         self.send_header("Content-Length", "0")
         self.end_headers()
-        print("taken", *taken[-1], flush=True)
+        # In one piece, as several threads write.
+        sys.stdout.write(f"taken {one[0]} {one[1]}\n")
+        sys.stdout.flush()
 
     def log_message(self, *_):
         pass
