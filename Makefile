@@ -21,7 +21,7 @@ test: setup ## pass all tests, the short fault runs and the foreign clients incl
 
 test-fault: setup ## the long fault runs in a release build: 200 crash cycles, a flood of 100,000, limits over 1,000,000 executions
 	ACCEPTD_FAULT_CYCLES=200 ACCEPTD_FAULT_FLOOD=100000 ACCEPTD_FAULT_EXECUTIONS=1000000 \
-		$(CARGO) test --release -p acceptd-testkit --test fault -- --nocapture --test-threads=1
+		$(CARGO) test --release -p acceptd-testkit --test fault --test limits -- --nocapture --test-threads=1
 
 demo: setup ## run the main thing: a slow upload that answers 202, with a chain, a failure and a notification
 	$(CARGO) run --quiet -p acceptd-server -- dev --demo

@@ -8,7 +8,6 @@ mod crash;
 mod disk;
 mod flood;
 mod fsync;
-mod limits;
 mod planted;
 mod prune;
 mod sigterm;

@@ -48,7 +48,7 @@ impl Bait {
 async fn every_planted_bug_is_caught() {
     let seed = acceptd_testkit::harness::seed();
     // What is missing on the disk shows when the system calls are watched: see `fsync`; what is wrong with limits,
-    // where services keep account of their visits: see `limits`.
+    // where services keep account of their visits: see `tests/limits`.
     let elsewhere = ["commit-without-fsync", "slots-counted", "release-on-rescue"];
     for bait in PLANTED.into_iter().filter(|bug| !elsewhere.contains(bug)).map(Bait::of) {
         // Without the bug the same run keeps every promise: it is the bug that is caught.

@@ -153,10 +153,7 @@ struct World {
 
 impl World {
     async fn start(plan: &Plan) -> Self {
-        // The jitter that is allowed is the network's. Time that the server spends waiting for a processor, while
-        // clients and services keep both busy, is not a part of it.
-        let site = Site::new().under(&["nice", "-n", "-15"]);
-        let (cast, visits) = (Cast::of(plan.seed), Arc::new(Ledger::default()));
+        let (site, cast, visits) = (Site::new(), Cast::of(plan.seed), Arc::new(Ledger::default()));
         let mut services = Vec::new();
         for number in 0..4 {
             let seed = plan.seed.wrapping_add(number);
