@@ -301,7 +301,7 @@ pub fn transition(
         Action::Rescue => rescue(delivery, now),
         Action::Cancel => cancel(delivery, now),
         Action::Revive => revive(delivery, now),
-        Action::Discard if delivery.state == State::Dead => Ok((ended(delivery, State::Canceled, now), None)),
+        Action::Discard if delivery.state == State::Dead => Ok((left(delivery, State::Canceled, now), None)),
         Action::Discard => Err(Refusal::WrongState(delivery.state)),
     }
 }
@@ -339,9 +339,9 @@ fn check_fence(delivery: &Delivery, fence: u64) -> Result<(), Refusal> {
 
 fn settle(delivery: &Delivery, verdict: &Verdict, now: Timestamp) -> (Delivery, Attempt) {
     let (next, ending, failure) = match verdict {
-        Verdict::Done => (ended(delivery, State::Done, now), Ending::Done, None),
+        Verdict::Done => (left(delivery, State::Done, now), Ending::Done, None),
         Verdict::Retry { failure, .. } if delivery.attempts >= delivery.max_attempts => {
-            (ended(delivery, State::Dead, now), Ending::Dead, Some(failure.clone()))
+            (left(delivery, State::Dead, now), Ending::Dead, Some(failure.clone()))
         }
         Verdict::Retry { due, failure, .. } => {
             (waiting(delivery, *due, now, true), Ending::Retry, Some(failure.clone()))
@@ -357,7 +357,7 @@ fn settle(delivery: &Delivery, verdict: &Verdict, now: Timestamp) -> (Delivery, 
             let next = Delivery { throttled_since: delivery.throttled_since, ..waiting(delivery, now, now, false) };
             (next, Ending::Released, None)
         }
-        Verdict::GiveUp { failure } => (ended(delivery, State::Dead, now), Ending::Dead, Some(failure.clone())),
+        Verdict::GiveUp { failure } => (left(delivery, State::Dead, now), Ending::Dead, Some(failure.clone())),
     };
     (next, record(delivery, ending, failure, now))
 }
@@ -368,7 +368,7 @@ fn rescue(delivery: &Delivery, now: Timestamp) -> Result<(Delivery, Option<Attem
     }
     let failure = Failure::new("lost", "whoever ran this attempt went away without ending it");
     let (next, ending) = if delivery.attempts >= delivery.max_attempts {
-        (ended(delivery, State::Dead, now), Ending::Dead)
+        (left(delivery, State::Dead, now), Ending::Dead)
     } else {
         (waiting(delivery, now, now, true), Ending::Lost)
     };
@@ -382,7 +382,7 @@ fn cancel(delivery: &Delivery, now: Timestamp) -> Result<(Delivery, Option<Attem
         State::Waiting => None,
         state => return Err(Refusal::WrongState(state)),
     };
-    Ok((ended(delivery, State::Canceled, now), attempt))
+    Ok((left(delivery, State::Canceled, now), attempt))
 }
 
 fn revive(delivery: &Delivery, now: Timestamp) -> Result<(Delivery, Option<Attempt>), Refusal> {
@@ -392,7 +392,8 @@ fn revive(delivery: &Delivery, now: Timestamp) -> Result<(Delivery, Option<Attem
     Ok((Delivery { attempts: 0, ..waiting(delivery, now, now, true) }, None))
 }
 
-fn ended(delivery: &Delivery, state: State, now: Timestamp) -> Delivery {
+/// In another state, and nobody's.
+fn left(delivery: &Delivery, state: State, now: Timestamp) -> Delivery {
     Delivery {
         state,
         since: now,
@@ -406,18 +407,8 @@ fn ended(delivery: &Delivery, state: State, now: Timestamp) -> Delivery {
 }
 
 fn waiting(delivery: &Delivery, due: Timestamp, now: Timestamp, counts: bool) -> Delivery {
-    Delivery {
-        state: State::Waiting,
-        since: now,
-        due,
-        attempts: if counts { delivery.attempts } else { delivery.attempts.saturating_sub(1) },
-        node: None,
-        lease: None,
-        deadline: None,
-        held_by: None,
-        throttled_since: None,
-        ..delivery.clone()
-    }
+    let attempts = if counts { delivery.attempts } else { delivery.attempts.saturating_sub(1) };
+    Delivery { due, attempts, ..left(delivery, State::Waiting, now) }
 }
 
 fn record(delivery: &Delivery, ending: Ending, failure: Option<Failure>, now: Timestamp) -> Attempt {

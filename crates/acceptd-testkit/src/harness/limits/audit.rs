@@ -16,6 +16,8 @@ pub struct Excess {
     pub limit: &'static str,
     /// The key.
     pub key: u32,
+    /// Whether it is its slots that were too few, rather than its starts that came too soon.
+    pub of_slots: bool,
     /// What was too much.
     pub what: String,
 }
@@ -31,9 +33,9 @@ pub fn excesses(cast: &Cast, visits: &[Visit]) -> Vec<Excess> {
     let mut excesses = Vec::new();
     for (place, limit) in LIMITS.iter().enumerate() {
         for (key, visits) in by_key(cast, place, limit, visits) {
-            let of = |what| Excess { limit: limit.name, key, what };
-            excesses.extend(limit.rate.and_then(|rate| too_fast(rate, &visits)).map(of));
-            excesses.extend(limit.concurrency.and_then(|slots| too_many(slots, &visits)).map(of));
+            let of = |of_slots| move |what| Excess { limit: limit.name, key, of_slots, what };
+            excesses.extend(limit.rate.and_then(|rate| too_fast(rate, &visits)).map(of(false)));
+            excesses.extend(limit.concurrency.and_then(|slots| too_many(slots, &visits)).map(of(true)));
         }
     }
     excesses
