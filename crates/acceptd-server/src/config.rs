@@ -10,8 +10,8 @@ use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use acceptd::EventDeclaration;
 use acceptd::RetryPolicy;
-use acceptd::engine::EventDeclaration;
 use acceptd::limit::{KeySpec, Limit};
 
 mod print;

@@ -21,6 +21,36 @@ use crate::{Data, Error, EventKey, OperationId, Result, Timestamp};
 pub trait Event: Serialize + DeserializeOwned + Send + 'static {
     /// The event type, such as `ec2.start`.
     const TYPE: &'static str;
+    /// The version of its data.
+    const VERSION: u32 = 1;
+    /// What it means, for the catalog.
+    const DESCRIPTION: Option<&'static str> = None;
+    /// JSON Pointer to the value in the data that [`Event::key`] gives.
+    const KEY: Option<&'static str> = None;
+
+    /// The JSON Schema of its data.
+    fn schema() -> Option<serde_json::Value> {
+        None
+    }
+
+    /// The CloudEvents `partitionkey`: events with the same one belong together.
+    fn key(&self) -> Option<String> {
+        None
+    }
+}
+
+/// A value as the text of a key: text as it is, anything else as JSON.
+///
+/// ```
+/// assert_eq!(acceptd::event::key_text(&"eu"), Some("eu".to_owned()));
+/// assert_eq!(acceptd::event::key_text(&7), Some("7".to_owned()));
+/// ```
+pub fn key_text(value: &impl Serialize) -> Option<String> {
+    match serde_json::to_value(value).ok()? {
+        serde_json::Value::Null => None,
+        serde_json::Value::String(text) => Some(text),
+        other => Some(other.to_string()),
+    }
 }
 
 /// What a producer says of an event; acceptd adds where it stands in the chain.
@@ -71,7 +101,11 @@ impl Draft {
     /// # Errors
     /// When the value can't be written as JSON.
     pub fn of<E: Event>(event: &E) -> Result<Self> {
-        Ok(Self::new(E::TYPE).data(Data::json(event)?))
+        let mut draft = Self::new(E::TYPE).data(Data::json(event)?);
+        if let Some(key) = event.key() {
+            draft.extensions.insert("partitionkey".to_owned(), key);
+        }
+        Ok(draft)
     }
 
     /// Checks what CloudEvents asks of the attributes.

@@ -2,9 +2,10 @@
 //! as a chain of events that survives crashes and deploys, says what it waits for, and tells its owner how it ended.
 //!
 //! The modules, in reading order: what things are ([`event`], [`delivery`], [`operation`], [`outcome`], [`retry`],
-//! [`limit`], [`wait`], [`notification`]), who takes them ([`consumer`], [`target`]), where they are kept ([`store`]),
+//! [`limit`], [`wait`], [`notification`], [`catalog`]), who takes them ([`consumer`], [`target`]), where they are kept ([`store`]),
 //! and what moves them ([`engine`]).
 
+pub mod catalog;
 mod clock;
 pub mod consumer;
 mod data;
@@ -25,8 +26,9 @@ pub mod target;
 mod timestamp;
 pub mod wait;
 
+pub use catalog::{Catalog, EventDeclaration};
 pub use clock::{Clock, ManualClock, SteadyClock, SystemClock, Uptime};
-pub use consumer::{Consumer, Context, Emits, Limits, Progress, State, Steps};
+pub use consumer::{Consumer, Context, Emits, Limits, NamedLimit, Notify, Permits, Progress, State, Steps};
 pub use data::{Data, JSON, NESTING_MAX, check_json, is_json};
 pub use delivery::{Attempt, Delivery};
 pub use engine::{Acceptd, Engine, Settings, Submission};

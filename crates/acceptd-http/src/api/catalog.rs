@@ -5,5 +5,5 @@ use http::StatusCode;
 use crate::call::{Answer, Call, json};
 
 pub(crate) async fn get(call: Call) -> Answer {
-    json(StatusCode::OK, &call.app.engine.catalog())
+    json(StatusCode::OK, &call.app.engine.declared())
 }

@@ -1,6 +1,6 @@
 //! `/v1/consumers`: what each has to do, and its pause.
 
-use acceptd::engine::{Catalog, CatalogConsumer};
+use acceptd::catalog::{Catalog, CatalogConsumer};
 use acceptd::store::ConsumerView;
 use acceptd::{Engine, Gate, Timestamp};
 use http::StatusCode;
@@ -52,7 +52,7 @@ impl<'a> ConsumerDocument<'a> {
 pub(crate) async fn list(call: Call) -> Answer {
     let engine = &call.app.engine;
     let views = engine.store().consumers(engine.now()).await?;
-    let catalog = engine.catalog();
+    let catalog = engine.declared();
     let items = views.iter().map(|view| ConsumerDocument::of(view, &catalog)).collect();
     json(StatusCode::OK, &Items { items, next_page_token: None })
 }
@@ -88,5 +88,5 @@ async fn show(engine: &Engine, name: &str) -> Answer {
     let views = engine.store().consumers(engine.now()).await?;
     let view = views.iter().find(|view| view.name == name);
     let view = view.ok_or_else(|| Problem::from(acceptd::Error::not_found("consumer", name)))?;
-    json(StatusCode::OK, &ConsumerDocument::of(view, &engine.catalog()))
+    json(StatusCode::OK, &ConsumerDocument::of(view, &engine.declared()))
 }

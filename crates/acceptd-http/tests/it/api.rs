@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use acceptd::EventDeclaration;
 use acceptd::consumer::Context;
-use acceptd::engine::EventDeclaration;
 use acceptd::limit::Limit;
 use acceptd::store::memory::MemoryStore;
 use acceptd::target::{Reply as TargetReply, Replying, Target, TargetDescription};

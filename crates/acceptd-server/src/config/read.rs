@@ -6,9 +6,8 @@ use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::Path;
 use std::time::Duration;
 
-use acceptd::RetryPolicy;
-use acceptd::engine::EventDeclaration;
 use acceptd::limit::Limit;
+use acceptd::{EventDeclaration, RetryPolicy};
 
 use super::section::Section;
 use super::{Bytes, Config, ConsumerConfig, Goes, Log, LogFormat, Notify, Server, StoreUrl, Undeclared, WebUrl};
@@ -106,6 +105,7 @@ fn read_event(name: String, mut section: Section<'_>) -> (String, EventDeclarati
         description: section.optional("description"),
         owner_required: section.get("owner_required", false),
         batch: section.get("batch", true),
+        ..EventDeclaration::default()
     };
     if let Err(error) = acceptd::event::check_type(&name) {
         section.wrong("", error);

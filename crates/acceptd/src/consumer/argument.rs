@@ -4,13 +4,15 @@ use std::any::{Any, TypeId, type_name};
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::catalog::EventDeclaration;
 use crate::consumer::Context;
 use crate::{Error, Fail, Result};
 
 /// Something a handler can take as an argument after the event.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be an argument of a consumer",
-    note = "after the event a consumer takes `Emits<(..)>`, `State<T>`, `Progress`, `Steps`, `Limits` and `Context`"
+    note = "after the event a consumer takes `Emits<(..)>`, `State<T>`, `Progress`, `Steps`, `Notify`, `Permits<L>`, \
+            `Limits` and `Context`"
 )]
 pub trait Argument: Sized + Send {
     /// Takes itself from the attempt.
@@ -29,13 +31,17 @@ impl Argument for Context {
     }
 }
 
-/// What a handler's signature says.
+/// What a handler's signature says: the catalog knows it without running anything.
 #[derive(Debug, Default)]
 pub struct Description {
-    /// The event types it may emit.
-    pub emits: Vec<String>,
+    /// The event types it may emit, with what their Rust types say of them.
+    pub emits: Vec<(&'static str, EventDeclaration)>,
     /// The states it needs.
     pub needs: Vec<(TypeId, &'static str)>,
+    /// The limits that it takes around single calls.
+    pub permits: Vec<&'static str>,
+    /// Whether it tells the owner something itself.
+    pub notifies: bool,
 }
 
 impl Description {

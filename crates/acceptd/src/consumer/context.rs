@@ -8,7 +8,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::consumer::{Departure, Limiter, Reports, States};
 use crate::store::Claimed;
-use crate::{DeliveryId, Done, Draft, Event, Fail, OperationId, Outcome, Result, Store, StoredEvent, Timestamp};
+use crate::{
+    DeliveryId, Done, Draft, Event, Fail, Notice, OperationId, Outcome, Result, Store, StoredEvent, Timestamp,
+};
 
 /// One attempt: the event, who it is for, and what a handler may ask of the engine. Cheap to clone.
 #[derive(Clone)]
@@ -36,6 +38,8 @@ pub struct Running {
     pub limiter: Arc<dyn Limiter>,
     /// Events emitted so far; they count only when the attempt ends well.
     pub emitted: Mutex<Vec<Result<Draft>>>,
+    /// What the owner shall be told when the attempt ends well.
+    pub notice: Mutex<Option<Notice>>,
 }
 
 impl Context {
@@ -131,6 +135,7 @@ impl Context {
         let mut drafts =
             emitted.into_iter().collect::<Result<Vec<_>>>().map_err(|error| Fail::terminal("bad-event", error))?;
         drafts.append(&mut done.emit);
-        Ok(Done { emit: drafts, ..done })
+        let notice = self.0.notice.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Ok(Done { emit: drafts, notify: done.notify.or(notice), ..done })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 
+use crate::catalog::EventDeclaration;
 use crate::consumer::{Argument, Context, Description};
 use crate::{Draft, Event, Fail, Result};
 
@@ -40,7 +41,7 @@ impl<Set: EventSet> Argument for Emits<Set> {
     }
 
     fn describe(description: &mut Description) {
-        description.emits.extend(Set::types().into_iter().map(str::to_owned));
+        description.emits.extend(Set::declarations());
     }
 }
 
@@ -54,8 +55,8 @@ pub trait Declares<E, Place> {}
 
 /// A tuple of up to 8 events.
 pub trait EventSet: 'static {
-    /// Their types.
-    fn types() -> Vec<&'static str>;
+    /// Their types, with what their Rust types say of them.
+    fn declarations() -> Vec<(&'static str, EventDeclaration)>;
 }
 
 /// A position in a tuple.
@@ -64,8 +65,8 @@ pub struct Place<const N: usize>;
 macro_rules! event_sets {
     ($( ( $( $name:ident $place:literal ),* ) )*) => { $(
         impl<$($name: Event),*> EventSet for ($($name,)*) {
-            fn types() -> Vec<&'static str> {
-                vec![$($name::TYPE),*]
+            fn declarations() -> Vec<(&'static str, EventDeclaration)> {
+                vec![$(($name::TYPE, EventDeclaration::of::<$name>())),*]
             }
         }
     )* };

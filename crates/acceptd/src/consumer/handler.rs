@@ -9,7 +9,7 @@ use crate::{Done, Event, Fail, Outcome};
 #[diagnostic::on_unimplemented(
     message = "this function can't be a consumer",
     note = "a consumer is an async fn that takes an event (`impl Event`), then arguments (`Emits<(..)>`, `State<T>`, \
-            `Progress`, `Steps`, `Limits`, `Context`), and returns `Outcome`"
+            `Progress`, `Steps`, `Notify`, `Permits<L>`, `Limits`, `Context`), and returns `Outcome`"
 )]
 pub trait Handler<Args>: Clone + Send + Sync + 'static {
     /// The event it takes.

@@ -1,7 +1,8 @@
 //! Consumers: who takes which events, where they go, and by which policy.
 //!
 //! A Rust consumer is an async function whose signature says everything: the event it takes, what it may emit
-//! ([`Emits`]), and what else it needs ([`State`], [`Steps`], [`Progress`], [`Limits`], [`Context`]).
+//! ([`Emits`]), and what else it needs ([`State`], [`Steps`], [`Progress`], [`Notify`], [`Permits`], [`Limits`],
+//! [`Context`]). Each of these describes itself, so that the catalog knows it without running anything.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,6 +14,8 @@ mod departure;
 mod emits;
 mod handler;
 mod limits;
+mod notify;
+mod permits;
 mod progress;
 mod steps;
 
@@ -22,19 +25,29 @@ pub use departure::Departure;
 pub use emits::{Declares, Emits, EventSet};
 pub use handler::{Handler, IntoOutcome};
 pub use limits::{Acquiring, HeldPermit, LimitHandle, Limiter, Limits};
+pub use notify::Notify;
+pub use permits::{NamedLimit, Permits};
 pub use progress::{Progress, Reports};
 pub use steps::Steps;
 
+use crate::catalog::EventDeclaration;
 use crate::duration::IntoDuration;
 use crate::limit::{KeySpec, Limit, LimitUse, Policy};
 use crate::target::{Function, Inbox, Target};
-use crate::{Error, Result, RetryPolicy};
+use crate::{Error, Event, Result, RetryPolicy};
 
 /// Deliveries of one consumer that may run at once on a node, when it does not say.
 pub const CONCURRENCY: usize = 64;
 
 /// How long an attempt may take, when its consumer does not say.
 pub const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The last part of a type's path: `StripeClient` of `shop::clients::StripeClient`, with its arguments as they are.
+fn short_name(name: &str) -> String {
+    let end = name.find('<').unwrap_or(name.len());
+    let start = name[..end].rfind("::").map_or(0, |at| at + 2);
+    name[start..].to_owned()
+}
 
 /// Who takes what: which event types, which target, which policy, which events it may emit.
 pub struct Consumer {
@@ -51,15 +64,34 @@ pub struct Consumer {
     pub(crate) ordered: bool,
     pub(crate) fair_by: Option<KeySpec>,
     pub(crate) weights: BTreeMap<String, u32>,
+    /// What it says of the event types that it takes and emits.
+    pub(crate) says: Vec<(&'static str, EventDeclaration)>,
+    pub(crate) about: About,
     problem: Option<Error>,
+}
+
+/// What only the catalog wants to know of a consumer.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct About {
+    pub(crate) description: Option<String>,
+    pub(crate) team: Option<String>,
+    pub(crate) place: Option<String>,
+    pub(crate) notifies: bool,
+    pub(crate) permits: Vec<String>,
+    pub(crate) uses: Vec<String>,
 }
 
 impl Consumer {
     /// A consumer that is an async function. The event type and what it may emit come from the function's signature.
     pub fn new<H: Handler<Args>, Args: 'static>(name: impl Into<String>, handler: H) -> Self {
-        let emits = H::describe().emits;
-        let on = Function::<H, Args>::event_type().to_owned();
-        Self { emits, ..Self::to(name, [on], Arc::new(Function::new(handler))) }
+        let Description { emits: says, needs, permits, notifies } = H::describe();
+        let emits = says.iter().map(|(kind, _)| (*kind).to_owned()).collect();
+        let takes = [(H::Event::TYPE, EventDeclaration::of::<H::Event>())];
+        let says = says.into_iter().chain(takes).collect();
+        let uses = needs.into_iter().map(|(_, name)| short_name(name)).collect();
+        let permits = permits.into_iter().map(str::to_owned).collect();
+        let about = About { notifies, permits, uses, ..About::default() };
+        Self { emits, says, about, ..Self::to(name, [H::Event::TYPE], Arc::new(Function::new(handler))) }
     }
 
     /// A consumer with some other target. `on` are event types: exact, or a prefix such as `ec2.*`.
@@ -82,6 +114,8 @@ impl Consumer {
             ordered: false,
             fair_by: None,
             weights: BTreeMap::new(),
+            says: Vec::new(),
+            about: About::default(),
             problem: None,
         }
     }
@@ -89,6 +123,27 @@ impl Consumer {
     /// A consumer that turns events of a type into notifications.
     pub fn inbox(name: impl Into<String>, on: impl Into<String>) -> Self {
         Self::to(name, [on], Arc::new(Inbox))
+    }
+
+    /// Says for people what it does.
+    #[must_use]
+    pub fn description(mut self, description: impl Into<String>) -> Self {
+        self.about.description = Some(description.into());
+        self
+    }
+
+    /// Says who answers for it.
+    #[must_use]
+    pub fn team(mut self, team: impl Into<String>) -> Self {
+        self.about.team = Some(team.into());
+        self
+    }
+
+    /// Says where it is written: a file and a line.
+    #[must_use]
+    pub fn place(mut self, file: &str, line: u32) -> Self {
+        self.about.place = Some(format!("{file}:{line}"));
+        self
     }
 
     /// Declares events that it may emit, in addition to those of its signature.

@@ -8,11 +8,12 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::consumer::{Consumer, Reports, States};
+use crate::catalog::{Catalog, CatalogLimit, EventDeclaration};
+use crate::consumer::{Consumer, NamedLimit, Reports, States};
 use crate::engine::dispatch::Dispatcher;
 use crate::engine::pace::Pacer;
 use crate::engine::route::Router;
-use crate::engine::{Attempts, Changes, Engine, EventDeclaration, Inner, check_consumers, maintenance};
+use crate::engine::{Attempts, Changes, Engine, Inner, catalog, check_consumers, maintenance};
 use crate::limit::{Limit, Policy};
 use crate::store::{Register, Serving};
 use crate::{Clock, Error, Event, Ids, Result, SteadyClock, Store};
@@ -63,6 +64,7 @@ pub struct Acceptd {
     consumers: Vec<Consumer>,
     declared: BTreeMap<String, EventDeclaration>,
     limits: Vec<Limit>,
+    problem: Option<Error>,
 }
 
 impl Acceptd {
@@ -86,6 +88,7 @@ impl Acceptd {
             consumers: Vec::new(),
             declared: BTreeMap::new(),
             limits: Vec::new(),
+            problem: None,
         }
     }
 
@@ -117,6 +120,23 @@ impl Acceptd {
         self
     }
 
+    /// Declares the limit of a Rust type, which signatures ask for as [`crate::Permits`].
+    #[must_use]
+    pub fn limit_of<L: NamedLimit>(mut self) -> Self {
+        match L::limit() {
+            Ok(limit) if limit.name == L::NAME => self.limit(limit),
+            Ok(limit) => {
+                let message = format!("the limit {} calls itself {}", L::NAME, limit.name);
+                self.problem = Some(Error::invalid(message));
+                self
+            }
+            Err(error) => {
+                self.problem = Some(error.about(&format!("limit {}", L::NAME)));
+                self
+            }
+        }
+    }
+
     /// Adds a consumer.
     #[must_use]
     pub fn consumer(mut self, consumer: Consumer) -> Self {
@@ -134,7 +154,38 @@ impl Acceptd {
     /// Declares the event type of a Rust type.
     #[must_use]
     pub fn event_of<E: Event>(self) -> Self {
-        self.event(E::TYPE, EventDeclaration::default())
+        self.event(E::TYPE, EventDeclaration::of::<E>())
+    }
+
+    /// What it declares, as the catalog tells it, without starting anything.
+    ///
+    /// # Errors
+    /// `InvalidArgument` for what can't work, as [`Acceptd::check`].
+    pub fn catalog(&self) -> Result<Catalog> {
+        let (limits, policies) = self.policies()?;
+        let describe = |(consumer, policy): (&Consumer, &Policy)| catalog::describe(consumer, policy);
+        let consumers = self.consumers.iter().zip(&policies).map(describe).collect();
+        let limits = limits.values().filter(|limit| !limit.private).map(CatalogLimit::from).collect();
+        Ok(Catalog::declared(&self.declarations(), consumers, limits))
+    }
+
+    /// What is said of each event type: what was declared for it, and for the rest what the Rust type says that emits
+    /// it, or else takes it.
+    fn declarations(&self) -> BTreeMap<String, EventDeclaration> {
+        let mut said: BTreeMap<String, EventDeclaration> = BTreeMap::new();
+        let emitted = |kind: &str, consumer: &Consumer| consumer.emits.iter().any(|emits| emits == kind);
+        let of = |emits: bool| {
+            let all = self.consumers.iter().flat_map(|consumer| consumer.says.iter().map(move |says| (consumer, says)));
+            all.filter(move |(consumer, (kind, _))| emitted(kind, consumer) == emits)
+        };
+        for (_, (kind, declaration)) in of(true).chain(of(false)) {
+            said.entry((*kind).to_owned()).or_insert_with(|| declaration.clone());
+        }
+        for (kind, declaration) in &self.declared {
+            let says = said.get(kind).cloned().unwrap_or_default();
+            said.insert(kind.clone(), declaration.clone().or(&says));
+        }
+        said
     }
 
     /// Finds what can't work, without touching the store.
@@ -147,6 +198,9 @@ impl Acceptd {
 
     /// Every limit by name, and how each consumer's deliveries wait for them.
     fn policies(&self) -> Result<(BTreeMap<String, Limit>, Vec<Policy>)> {
+        if let Some(problem) = &self.problem {
+            return Err(Error::invalid(problem.message()));
+        }
         check_consumers(&self.consumers, &self.states)?;
         for kind in self.declared.keys() {
             crate::event::check_type(kind)?;
@@ -165,12 +219,13 @@ impl Acceptd {
     /// `InvalidArgument` for what can't work; the store's own errors.
     pub async fn start(self) -> Result<Engine> {
         let (limits, policies) = self.policies()?;
+        let declared = self.declarations();
         let (store, now) = (self.store?, self.clock.now());
         let servings: Vec<Serving> = self.consumers.iter().zip(&policies).map(serving).collect();
-        let router = Router::new(&servings, self.declared.keys(), self.consumers.iter().flat_map(|c| &c.emits));
+        let router = Router::new(&servings, declared.keys(), self.consumers.iter().flat_map(|c| &c.emits));
         let node = Ids::after(0).next(now);
-        let limits = limits.into_values().collect();
-        let register = Register { node, consumers: servings, limits, lease: self.settings.lease, now };
+        let limits: Vec<Limit> = limits.into_values().collect();
+        let register = Register { node, consumers: servings, limits: limits.clone(), lease: self.settings.lease, now };
         store.register(register).await?;
         let dispatchers = Dispatcher::for_all(self.consumers.into_iter().zip(policies).collect());
         let served = dispatchers.iter().flat_map(|dispatcher| dispatcher.served().iter().cloned());
@@ -181,7 +236,8 @@ impl Acceptd {
             settings: self.settings,
             node,
             router,
-            declared: self.declared,
+            declared,
+            limits,
             served,
             pacer: Pacer::new(),
             steady: tokio::sync::RwLock::default(),

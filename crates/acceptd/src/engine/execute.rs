@@ -104,6 +104,7 @@ async fn attempt(
         store: Arc::clone(&engine.0.store),
         limiter: Arc::clone(&engine.0) as Arc<dyn Limiter>,
         emitted: Mutex::default(),
+        notice: Mutex::default(),
     });
     let ended = |outcome| Attempted::Ended(outcome, context.now());
     let reply = AssertUnwindSafe(consumer.target.deliver(context.clone())).catch_unwind();

@@ -36,14 +36,15 @@ mod settle;
 pub use accept::Submission;
 pub use builder::{Acceptd, Settings};
 pub use callback::Callback;
-pub use catalog::{Catalog, CatalogConsumer, CatalogEvent, EventDeclaration};
 pub use changes::{Changes, Watcher};
 pub use gate::{Holder, WaitingOn};
 pub use limits::describe_limit;
 pub use monitor::Monitor;
 pub use route::nearest;
 
+use crate::catalog::EventDeclaration;
 use crate::consumer::{Consumer, Reports, States};
+use crate::limit::Limit;
 use crate::{Clock, Closure, DeliveryId, NodeId, Result, Store, Timestamp};
 use pace::Pacer;
 use route::Router;
@@ -60,6 +61,8 @@ pub(crate) struct Inner {
     node: NodeId,
     router: Router,
     declared: BTreeMap<String, EventDeclaration>,
+    /// The limits as they are declared, locks among them.
+    limits: Vec<Limit>,
     served: BTreeMap<String, Arc<Served>>,
     pacer: Pacer,
     /// Held for reading by whoever reads the time and stores what follows from it, until it is stored; and for writing

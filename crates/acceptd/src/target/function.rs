@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use crate::consumer::{Context, Handler, States};
 use crate::target::{Reply, Replying, Target, TargetDescription};
-use crate::{Event as _, Fail, Result};
+use crate::{Fail, Result};
 
 /// Runs a handler with its arguments taken from the attempt.
 pub struct Function<H, Args> {
@@ -16,11 +16,6 @@ impl<H: Handler<Args>, Args: 'static> Function<H, Args> {
     /// A target that calls this handler.
     pub fn new(handler: H) -> Self {
         Self { handler, arguments: PhantomData }
-    }
-
-    /// The event type its first argument takes.
-    pub fn event_type() -> &'static str {
-        H::Event::TYPE
     }
 }
 
