@@ -289,6 +289,11 @@ impl Consumer {
         self
     }
 
+    /// Whether it declares that it may emit events of this type.
+    pub(crate) fn declares(&self, kind: &str) -> bool {
+        self.emits.iter().any(|emits| crate::event::matches(emits, kind))
+    }
+
     pub(crate) fn check(&self, states: &States) -> Result<()> {
         let wrong = |what: String| Err(Error::invalid(format!("consumer {}: {what}", self.name)));
         if let Some(problem) = &self.problem {

@@ -11,6 +11,7 @@ use tokio_util::task::TaskTracker;
 use crate::catalog::{Catalog, CatalogLimit, EventDeclaration};
 use crate::consumer::{Consumer, NamedLimit, Reports, States};
 use crate::engine::dispatch::Dispatcher;
+use crate::engine::observe::Observer;
 use crate::engine::pace::Pacer;
 use crate::engine::route::Router;
 use crate::engine::{Attempts, Changes, Engine, Inner, catalog, check_consumers, maintenance};
@@ -37,6 +38,10 @@ pub struct Settings {
     pub rescue_every: Duration,
     /// How often operations past their retention are removed.
     pub prune_every: Duration,
+    /// Whether what happens at the edges of the catalog is counted.
+    pub observe: bool,
+    /// For how many days these counts are kept.
+    pub observation_retention: Duration,
 }
 
 impl Default for Settings {
@@ -51,6 +56,8 @@ impl Default for Settings {
             idempotency_retention: DAY,
             rescue_every: Duration::from_millis(500),
             prune_every: Duration::from_secs(60),
+            observe: true,
+            observation_retention: 30 * DAY,
         }
     }
 }
@@ -247,6 +254,7 @@ impl Acceptd {
             running: Attempts::default(),
             closures: RwLock::default(),
             changes: Changes::default(),
+            observer: Observer::default(),
             draining: CancellationToken::new(),
             stopped: CancellationToken::new(),
             tracker: TaskTracker::new(),

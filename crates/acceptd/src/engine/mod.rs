@@ -25,6 +25,7 @@ mod group;
 mod limits;
 mod maintenance;
 mod monitor;
+mod observe;
 mod outlook;
 mod pace;
 mod permit;
@@ -46,6 +47,7 @@ use crate::catalog::EventDeclaration;
 use crate::consumer::{Consumer, Reports, States};
 use crate::limit::Limit;
 use crate::{Clock, Closure, DeliveryId, NodeId, Result, Store, Timestamp};
+use observe::Observer;
 use pace::Pacer;
 use route::Router;
 use served::Served;
@@ -75,6 +77,7 @@ pub(crate) struct Inner {
     running: Attempts,
     closures: RwLock<HashMap<String, Closure>>,
     changes: Changes,
+    observer: Observer,
     draining: CancellationToken,
     stopped: CancellationToken,
     tracker: TaskTracker,
@@ -147,6 +150,9 @@ impl Engine {
         if tokio::time::timeout(grace, inner.tracker.wait()).await.is_err() {
             inner.running.stop_all();
             inner.tracker.wait().await;
+        }
+        if let Err(error) = self.store_observations().await {
+            tracing::info!(%error, "what was seen of the catalog's edges in the last second is lost");
         }
         inner.stopped.cancel();
     }

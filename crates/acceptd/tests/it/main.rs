@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends when something is missing")]
 
+mod catalog;
 mod chain;
 mod clock;
 mod control;
