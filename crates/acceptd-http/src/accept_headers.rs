@@ -64,8 +64,7 @@ impl<'a> AcceptHeaders<'a> {
         fingerprint: impl FnOnce() -> [u8; 32],
     ) -> Result<Submission, Problem> {
         let owner = self.owner.map(|value| text("Acceptd-Owner", value)).transpose()?.map(str::to_owned);
-        let key = self.idempotency_key.map(|value| idempotency::parse_key(text("Idempotency-Key", value)?));
-        let idempotency = key.transpose()?.map(|key| {
+        let idempotency = self.idempotency_key()?.map(|key| {
             // An owner is never empty, so that callers without one have a scope of their own.
             (owner.clone().unwrap_or_default(), key, fingerprint())
         });
@@ -76,6 +75,12 @@ impl<'a> AcceptHeaders<'a> {
             priority: self.priority()?,
             idempotency,
         })
+    }
+
+    /// The caller's idempotency key.
+    pub(crate) fn idempotency_key(&self) -> Result<Option<String>, Problem> {
+        let key = self.idempotency_key.map(|value| idempotency::parse_key(text("Idempotency-Key", value)?));
+        key.transpose()
     }
 
     fn due(&self, engine: &Engine) -> Result<Option<Timestamp>, Problem> {

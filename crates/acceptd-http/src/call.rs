@@ -46,6 +46,10 @@ pub(crate) struct Call {
 }
 
 impl Call {
+    pub(crate) fn new(app: Arc<App>, site: Site, parts: Parts, body: Body) -> Self {
+        Self { app, site, parts, body: Mutex::new(body) }
+    }
+
     /// A part of the path, decoded: of `/v1/operations/x` number 2 is `x`.
     pub(crate) fn segment(&self, number: usize) -> Result<String, Problem> {
         let part = self.parts.uri.path().split('/').nth(number + 1).unwrap_or_default();
@@ -163,7 +167,7 @@ where
         Box::pin(async move {
             let (parts, body) = request.into_parts();
             let site = Site::of(Arc::clone(&self.app), &parts);
-            let call = Call { app: self.app, site: site.clone(), parts, body: Mutex::new(body) };
+            let call = Call::new(self.app, site.clone(), parts, body);
             let answer = match check(&call) {
                 Ok(()) => AssertUnwindSafe((self.handler)(call)).catch_unwind().await,
                 Err(problem) => Ok(Err(problem)),

@@ -42,11 +42,11 @@ pub(crate) async fn plain(call: Call) -> Answer {
     let body = call.take_body(max).await?;
     let data = plain_data(content_type, &body)?;
     if takes_batches && let Some(drafts) = batch::read_items(&kind, &body, settings.batch_events_max)? {
-        return accept(&call, &headers, body, drafts, Shape::Items).await;
+        return take(&call, &headers, &body, drafts, Shape::Items).await;
     }
     body::check_size(&body, settings.body_max)?;
     let draft = Draft { data, ..Draft::new(kind) };
-    accept(&call, &headers, body, vec![draft], Shape::Data).await
+    take(&call, &headers, &body, vec![draft], Shape::Data).await
 }
 
 /// `POST /v1/events`: CloudEvents, one in a document, many in a document, or one in headers.
@@ -60,13 +60,13 @@ pub(crate) async fn events(call: Call) -> Answer {
         require_json(content_type, cloudevents::BATCH)?;
         let body = call.take_body(|_| batch_max).await?;
         let drafts = batch::read_events(&body, call.app.settings.batch_events_max)?;
-        return accept(&call, &headers, body, drafts, Shape::Events).await;
+        return take(&call, &headers, &body, drafts, Shape::Events).await;
     }
     if cloudevents::is_structured(content_type) {
         require_json(content_type, cloudevents::STRUCTURED)?;
         let body = call.take_body(|_| max).await?;
         let draft = read_structured(&body)?;
-        return accept(&call, &headers, body, vec![draft], Shape::Event).await;
+        return take(&call, &headers, &body, vec![draft], Shape::Event).await;
     }
     if !headers.has_event {
         return Err(UNSUPPORTED_MEDIA_TYPE.because(
@@ -80,7 +80,7 @@ pub(crate) async fn events(call: Call) -> Answer {
     }
     let draft = cloudevents::read_headers(&call.parts.headers, body.clone());
     let draft = draft.map_err(|error| INVALID_EVENT.because(error.message()))?;
-    accept(&call, &headers, body, vec![draft], Shape::Data).await
+    take(&call, &headers, &body, vec![draft], Shape::Data).await
 }
 
 fn headers_say_json(content_type: &[u8]) -> bool {
@@ -139,12 +139,24 @@ fn read_structured(body: &Bytes) -> Result<Draft, Problem> {
     draft.map_err(|error| INVALID_EVENT.because(error.message()))
 }
 
-async fn accept(call: &Call, headers: &AcceptHeaders<'_>, body: Bytes, mut drafts: Vec<Draft>, shape: Shape) -> Answer {
+/// Accepts what a request's body holds, as its headers ask for.
+async fn take(call: &Call, headers: &AcceptHeaders<'_>, body: &Bytes, drafts: Vec<Draft>, shape: Shape) -> Answer {
+    let submission = headers.submission(&call.app.engine, || idempotency::fingerprint(&call.parts, body))?;
+    accept(call, headers, drafts, submission, shape).await.map(|(_, response)| response)
+}
+
+/// Accepts these events, and answers for them.
+pub(crate) async fn accept(
+    call: &Call,
+    headers: &AcceptHeaders<'_>,
+    mut drafts: Vec<Draft>,
+    submission: Submission,
+    shape: Shape,
+) -> Result<(Monitor, Response), Problem> {
     let engine = &call.app.engine;
     if let Some(trace) = headers.trace() {
         drafts.iter_mut().for_each(|draft| keep_trace(draft, trace));
     }
-    let submission = headers.submission(engine, || idempotency::fingerprint(&call.parts, &body))?;
     let accepted = engine.accept(Submission { events: drafts, ..submission }).await;
     let accepted = accepted.map_err(|error| Problem::in_body(error, shape))?;
     let preferences = match headers.has_prefer {
@@ -155,7 +167,8 @@ async fn accept(call: &Call, headers: &AcceptHeaders<'_>, body: Bytes, mut draft
         Some(wait) => engine.wait_for_end(accepted.operation.id, wait).await?,
         None => engine.monitor_accepted(&accepted).await?,
     };
-    respond(call, &accepted, &monitor, &preferences).await
+    let response = respond(call, &accepted, &monitor, &preferences).await?;
+    Ok((monitor, response))
 }
 
 /// The trace context of an event is where it was created: what the event itself says comes first.

@@ -14,14 +14,15 @@ use crate::front_door;
 use crate::settings::{App, HttpSettings};
 use crate::stream;
 
-/// The whole API as a router. Nest it into an axum application, or serve it by itself.
-///
-/// It brings its own answers for unknown paths and methods. Nested at a path, say so in [`HttpSettings::mounted_at`].
+/// The whole API as a router, to serve it by itself. See [`crate::Api`] for one within an axum application.
 pub fn router(engine: Engine, settings: HttpSettings) -> Router {
-    let app = Arc::new(App::new(engine, settings));
+    routes(&Arc::new(App::new(engine, settings)))
+}
+
+pub(crate) fn routes(app: &Arc<App>) -> Router {
     macro_rules! on {
         ($handler:expr) => {
-            On { app: Arc::clone(&app), handler: $handler }
+            On { app: Arc::clone(app), handler: $handler }
         };
     }
     Router::new()

@@ -5,11 +5,13 @@
 mod api;
 mod bad_input;
 mod batches;
+mod catalog;
 mod cloudevents;
 mod deliveries;
 mod documents;
 mod front_door;
 mod limits;
+mod mounted;
 mod operations;
 mod people;
 mod push;
