@@ -99,7 +99,7 @@ impl FrontDoor {
     /// Accepts an event; the operation is stored when this was awaited.
     pub fn accept<E: Event>(self, event: E) -> Accepting<E> {
         let draft = Draft::of(&event);
-        let accepting = Accepting {
+        Accepting {
             call: self.0,
             draft,
             owner: None,
@@ -108,8 +108,7 @@ impl FrontDoor {
             priority: 0,
             key: None,
             event: PhantomData,
-        };
-        accepting
+        }
     }
 }
 

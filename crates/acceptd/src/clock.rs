@@ -83,6 +83,7 @@ impl Clock for SteadyClock {
 
 /// What is added to time that passed while nobody looked, in microseconds: a reading of the uptime is exact to 10 ms,
 /// and what was claimed before a crash may have left for its target a little later than it was meant to.
+#[cfg(feature = "sqlite")]
 const SAFETY: i64 = 100_000;
 
 /// What tells after a restart whether the machine's clock was set meanwhile: how long the machine has been running, and
@@ -108,6 +109,7 @@ impl Uptime {
 
     /// By how much more the clock moved than time passed since then; rather a little too much than too little, so that
     /// what must not happen before its time does not.
+    #[cfg(feature = "sqlite")]
     pub(crate) fn set_since(&self, then: &Self) -> i64 {
         if self.boot != then.boot {
             return 0;

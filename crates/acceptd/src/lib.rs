@@ -2,8 +2,8 @@
 //! as a chain of events that survives crashes and deploys, says what it waits for, and tells its owner how it ended.
 //!
 //! The modules, in reading order: what things are ([`event`], [`delivery`], [`operation`], [`outcome`], [`retry`],
-//! [`limit`], [`wait`], [`notification`], [`catalog`]), who takes them ([`consumer`], [`target`]), where they are kept ([`store`]),
-//! and what moves them ([`engine`]).
+//! [`limit`], [`wait`], [`notification`], [`catalog`]), who takes them ([`consumer`], [`target`]), where they are kept
+//! ([`store`]), and what moves them ([`engine`]).
 
 // What the macros write says `::acceptd`, here too.
 extern crate self as acceptd;

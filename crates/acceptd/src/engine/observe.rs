@@ -1,7 +1,7 @@
 //! Observe: counts what happens at each edge of the catalog, in memory, and lets the store add it up by day.
 //!
-//! Counts are statistics: those of the last second before a crash are lost. What nobody declared is no statistic, and is
-//! stored before the attempt's end is.
+//! Counts are statistics: those of the last second before a crash are lost. What nobody declared is no statistic, and
+//! is stored before the attempt's end is.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
