@@ -167,8 +167,9 @@ impl Telling<'_> {
             let error = delivery.error().map_or("no reason", |error| error.message.as_str());
             self.say(Mood::Bad, format!("item {REFUSED}: gave up and is kept as a dead letter: {error}"));
         }
-        let alarms =
-            chain.deliveries().filter(|(event, delivery)| event.kind == "alarm.create" && delivery.state == State::Done);
+        let alarms = chain
+            .deliveries()
+            .filter(|(event, delivery)| event.kind == "alarm.create" && delivery.state == State::Done);
         for (event, _) in alarms {
             let data = data(event);
             let title = data["title"].as_str().unwrap_or_default();

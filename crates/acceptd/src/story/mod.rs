@@ -11,12 +11,12 @@ use serde_json::value::RawValue;
 
 use crate::delivery::{Ending, State};
 use crate::wait::WaitingOn;
-use crate::{
-    DeliveryId, EventKey, Failure, Gate, NodeId, OperationId, ProgressReport, Status, Timestamp, Wait,
-};
+use crate::{DeliveryId, EventKey, Failure, Gate, NodeId, OperationId, ProgressReport, Status, Timestamp, Wait};
 
 mod mermaid;
 mod tell;
+#[cfg(test)]
+mod tests;
 mod text;
 mod times;
 mod tree;

@@ -125,8 +125,7 @@ fn lay(twig: Twig, rails: &[Rail], under: &[Rail], into: &mut Vec<Line>) {
     into.push(Line { rails: rails.to_vec(), ..twig.line });
     let count = twig.below.len();
     for (at, below) in twig.below.into_iter().enumerate() {
-        let (here, then) =
-            if at + 1 == count { (Rail::Last, Rail::Blank) } else { (Rail::Branch, Rail::Through) };
+        let (here, then) = if at + 1 == count { (Rail::Last, Rail::Blank) } else { (Rail::Branch, Rail::Through) };
         lay(below, &[under, &[here]].concat(), &[under, &[then]].concat(), into);
     }
 }

@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn who_runs_counts_before_who_backs_off() {
-        assert_eq!(split(1_100, &[(200, 400)], &[(300, 600)]), (200, 200, 700));
+        assert_eq!(split(1_100, &[(200, 400)], &[(300, 600)]), (200, 200, 600));
         assert_eq!(split(1_100, &[(100, 1_100)], &[(300, 600)]), (1_000, 0, 0));
         assert_eq!(split(1_100, &[(400, 500)], &[(200, 900), (800, 1_000)]), (100, 700, 200));
     }
@@ -124,7 +124,7 @@ mod tests {
             Times { total_ms, running_ms, backing_off_ms, waiting_ms }.shares()
         };
         assert_eq!(shares(1, 1, 1), [34, 33, 33]);
-        assert_eq!(shares(2, 2, 3), [28, 29, 43]);
+        assert_eq!(shares(2, 2, 3), [29, 28, 43]);
         assert_eq!(shares(0, 7, 0), [0, 100, 0]);
         assert_eq!(shares(0, 0, 0), [0, 0, 0]);
         assert_eq!(shares(u64::MAX / 4, u64::MAX / 4, 0), [50, 50, 0]);

@@ -19,7 +19,8 @@ const ERROR_MAX: usize = 160;
 /// turn the line around.
 pub fn plain(text: &str) -> String {
     let is_unseen = |c: char| {
-        c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+        c.is_control()
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
     };
     text.chars().map(|c| if is_unseen(c) { ' ' } else { c }).collect()
 }
@@ -268,7 +269,10 @@ mod tests {
     fn durations_and_sizes() {
         let spans = [0, 7, 999, 1_000, 1_099, 2_100, 9_999, 10_000, 61_234, 5_400_000].map(span);
         assert_eq!(spans, ["0s", "7ms", "999ms", "1s", "1s", "2.1s", "9.9s", "10s", "1m1s", "1h30m"]);
-        assert_eq!([0, 52, 1_023, 1_024, 1_300, 3_565_158].map(size), ["0 B", "52 B", "1023 B", "1.0 KiB", "1.3 KiB", "3.4 MiB"]);
+        assert_eq!(
+            [0, 52, 1_023, 1_024, 1_300, 3_565_158].map(size),
+            ["0 B", "52 B", "1023 B", "1.0 KiB", "1.3 KiB", "3.4 MiB"]
+        );
     }
 
     #[test]
