@@ -1,6 +1,6 @@
 //! Makes a story of a chain as the store keeps it, and of what the engine knows besides.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::times::{Span, Times, between};
 use super::{CausedBy, GateTime, Story, StoryAttempt, StoryDelivery, StoryEvent};
@@ -55,7 +55,7 @@ pub(crate) fn tell(chain: &Chain, how: Circumstances) -> Story {
 struct Index<'a> {
     attempts: HashMap<DeliveryId, Vec<&'a Attempt>>,
     closures: HashMap<&'a str, Vec<Closure>>,
-    /// Deliveries that are done, by the id and depth of their event.
+    /// Deliveries that are done and whose event has others after it, by that event's id and depth.
     done: HashMap<(String, u32), Vec<&'a Delivery>>,
 }
 
@@ -71,11 +71,13 @@ impl<'a> Index<'a> {
         }
         // A clock that was set back must not change the order of a delivery's attempts.
         attempts.values_mut().for_each(|attempts| attempts.sort_by_key(|attempt| attempt.fence));
-        let events: HashMap<EventKey, &StoredEvent> = chain.events.iter().map(|event| (event.key, event)).collect();
+        let causes: HashSet<&str> = chain.events.iter().filter_map(|event| event.cause.as_deref()).collect();
+        let before = chain.events.iter().map(|event| (event.key, (event.id(), event.depth)));
+        let before: HashMap<EventKey, _> = before.filter(|(_, (id, _))| causes.contains(id.as_ref())).collect();
         let mut done: HashMap<(String, u32), Vec<&Delivery>> = HashMap::new();
         for delivery in chain.deliveries.iter().filter(|delivery| delivery.state == State::Done) {
-            if let Some(event) = events.get(&delivery.event) {
-                done.entry((event.id().into_owned(), event.depth)).or_default().push(delivery);
+            if let Some((id, depth)) = before.get(&delivery.event) {
+                done.entry((id.to_string(), *depth)).or_default().push(delivery);
             }
         }
         Self { attempts, closures, done }

@@ -64,9 +64,8 @@ impl World {
 
     /// An attempt that was due, started and ended then.
     fn attempt(&mut self, delivery: DeliveryId, [due, started, ended]: [i64; 3], ending: Ending) {
-        let earlier = self.chain.attempts.iter().filter(|attempt| attempt.delivery == delivery);
-        let (fence, waiting_since) =
-            (earlier.clone().count() as u64 + 1, earlier.last().map_or(at(0), |one| one.ended));
+        let earlier: Vec<_> = self.chain.attempts.iter().filter(|attempt| attempt.delivery == delivery).collect();
+        let (fence, waiting_since) = (earlier.len() as u64 + 1, earlier.last().map_or(at(0), |one| one.ended));
         let failed = !matches!(ending, Ending::Done);
         self.chain.attempts.push(Attempt {
             delivery,

@@ -159,7 +159,12 @@ pub(super) fn chain(conn: &Connection, id: OperationId) -> Try<Chain> {
     }
     let deliveries = deliveries(conn, id.ordinal(), span, Which::All, usize::MAX)?;
     let mut attempts: Vec<Attempt> = Vec::new();
-    for delivery in deliveries.iter().filter(|delivery| delivery.fence > 0) {
+    let mut sql = conn.prepare_cached(FIRST_ATTEMPTS)?;
+    for attempt in sql.query_map([id.ordinal(), id.ordinal() + span], row::attempt)? {
+        attempts.push(attempt?);
+    }
+    let is_later = |delivery: &&Delivery| delivery.id.ordinal() > id.ordinal() + span;
+    for delivery in deliveries.iter().filter(is_later).filter(|delivery| delivery.fence > 0) {
         attempts.extend(attempts_of(conn, delivery.id, i64::MAX)?);
     }
     attempts.sort_by_key(|attempt| (attempt.started, attempt.delivery, attempt.fence));
@@ -192,6 +197,11 @@ fn result_sizes(
     Ok(sizes)
 }
 
+const FIRST_ATTEMPTS: &str = concat!(
+    "SELECT ",
+    attempt_columns!(),
+    " FROM attempts a JOIN deliveries d ON d.ordinal = a.delivery WHERE a.delivery > ?1 AND a.delivery <= ?2"
+);
 const ATTEMPTS: &str = concat!(
     "SELECT ",
     attempt_columns!(),
@@ -332,7 +342,16 @@ const RUNNING: &str =
 /// Every statement that must be answered by an index, for the query plan tests.
 #[cfg(test)]
 pub(super) fn statements() -> Vec<&'static str> {
-    let mut all = vec![FIRST_DELIVERIES, LATER_DELIVERIES, FIRST_EVENTS, LATER_EVENTS, ATTEMPTS, CLOSURES, FIRST_SIZES];
+    let mut all = vec![
+        FIRST_DELIVERIES,
+        LATER_DELIVERIES,
+        FIRST_EVENTS,
+        LATER_EVENTS,
+        ATTEMPTS,
+        CLOSURES,
+        FIRST_SIZES,
+        FIRST_ATTEMPTS,
+    ];
     all.extend([HAS_WAITING, NEXT_TURN, OF_TURN, BEFORE_ORDERED]);
     all.extend(WAITING);
     all.extend(COUNT);
