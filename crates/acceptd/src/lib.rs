@@ -3,7 +3,7 @@
 //!
 //! The modules, in reading order: what things are ([`event`], [`delivery`], [`operation`], [`outcome`], [`retry`],
 //! [`limit`], [`wait`], [`notification`], [`catalog`]), who takes them ([`consumer`], [`target`]), where they are kept
-//! ([`store`]), and what moves them ([`engine`]).
+//! ([`store`]), what moves them ([`engine`]), and how one operation went ([`story`]).
 
 // What the macros write says `::acceptd`, here too.
 extern crate self as acceptd;
@@ -25,6 +25,7 @@ pub mod operation;
 pub mod outcome;
 pub mod retry;
 pub mod store;
+pub mod story;
 pub mod target;
 mod timestamp;
 pub mod wait;
@@ -49,5 +50,6 @@ pub use outcome::{Done, Fail, FailExt, Failure, Level, Next, Notice, Outcome, Pr
 pub use retry::RetryPolicy;
 pub use schemars;
 pub use store::Store;
+pub use story::Story;
 pub use timestamp::Timestamp;
 pub use wait::{Closure, Gate, Wait};

@@ -12,3 +12,4 @@ mod failure;
 mod fixture;
 mod held;
 mod limits;
+mod story;
