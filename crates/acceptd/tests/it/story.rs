@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use acceptd::EventDeclaration;
 use acceptd::consumer::Consumer;
-use acceptd::engine::EventDeclaration;
 use acceptd::limit::Limit;
 use acceptd::story::{TextOptions, mermaid, text};
 use acceptd::{Context, Done, Emits, Engine, ErrorKind, Fail, FailExt as _, Gate, Outcome, Story};
