@@ -5,6 +5,7 @@
 mod catalog;
 mod chain;
 mod clock;
+mod compat;
 mod control;
 mod drain;
 mod explain;
