@@ -13,3 +13,4 @@ mod failure;
 mod fixture;
 mod held;
 mod limits;
+mod schemas;
