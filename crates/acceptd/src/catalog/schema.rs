@@ -4,6 +4,7 @@ use jsonschema::error::{TypeKind, ValidationErrorKind as Kind};
 use jsonschema::{ValidationError, Validator};
 use serde_json::Value;
 
+use crate::catalog::compat::endless;
 use crate::{Data, Error, ErrorKind, Place, Result};
 
 /// Wrong places that are told of one event.
@@ -28,8 +29,8 @@ impl Schema {
         if !document.is_object() && !document.is_boolean() {
             return Err(Error::invalid("a JSON Schema is an object, true or false"));
         }
-        if let Some(place) = loop_at(document) {
-            return Err(Error::invalid(format!("at {place:?} the schema refers to itself without an end")));
+        if let Some(place) = endless(document) {
+            return Err(Error::invalid(format!("at #{place} the schema refers to itself without an end")));
         }
         let options = jsonschema::options().offline().should_validate_formats(true);
         options.build(document).map(|validator| Self { validator }).map_err(|error| wrong_schema(&error))
@@ -152,9 +153,4 @@ fn wrong_schema(error: &ValidationError<'_>) -> Error {
         "" => Error::invalid(format!("this is no JSON Schema: {what}")),
         place => Error::invalid(format!("this is no JSON Schema: at {place}: {what}")),
     }
-}
-
-/// Where a chain of references leads back to itself without a step into the data: no data could ever be checked.
-fn loop_at(document: &Value) -> Option<String> {
-    crate::catalog::compat::endless(document)
 }
