@@ -14,6 +14,7 @@ use acceptd::EventDeclaration;
 use acceptd::RetryPolicy;
 use acceptd::limit::{KeySpec, Limit};
 
+mod event;
 mod print;
 mod read;
 mod section;

@@ -67,6 +67,7 @@ fn settings(Config { server, catalog, .. }: &Config) -> Settings {
         retention: server.retention,
         prune_every: server.prune_every,
         idempotency_retention: server.idempotency_retention,
+        public_url: server.public_url.as_ref().map(|url| url.0.to_string()),
         ..Settings::default()
     }
 }

@@ -19,6 +19,7 @@ mod push_limits;
 mod push_receiver;
 mod push_request;
 mod push_waiting;
+mod schemas;
 mod server;
 mod story;
 mod streams;

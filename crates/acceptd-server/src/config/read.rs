@@ -6,9 +6,10 @@ use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::Path;
 use std::time::Duration;
 
+use acceptd::RetryPolicy;
 use acceptd::limit::Limit;
-use acceptd::{EventDeclaration, RetryPolicy};
 
+use super::event;
 use super::section::Section;
 use super::{
     Bytes, CatalogConfig, Config, ConsumerConfig, Goes, Log, LogFormat, Notify, Server, StoreUrl, Undeclared, WebUrl,
@@ -28,7 +29,7 @@ pub(super) fn read(mut root: Section<'_>, base: &Path) -> Config {
     let log_config = Log { level, format: log.get("format", LogFormat::Text) };
     log.finish();
     let catalog = read_catalog(root.section("catalog"));
-    let events = root.named("events").into_iter().map(|(name, section)| read_event(name, section)).collect();
+    let events = root.named("events").into_iter().map(|(name, section)| event::read(name, section, base)).collect();
     let limits = root.named("limits").into_iter().map(|(name, section)| read_limit(name, section));
     let limits: Vec<Limit> = limits.collect();
     let consumers = root.named("consumers").into_iter();
@@ -114,20 +115,6 @@ struct Limits {
     batch_body: Bytes,
     batch_events: NonZeroUsize,
     sse_clients: NonZeroUsize,
-}
-
-fn read_event(name: String, mut section: Section<'_>) -> (String, EventDeclaration) {
-    let declaration = EventDeclaration {
-        description: section.optional("description"),
-        owner_required: section.get("owner_required", false),
-        batch: section.get("batch", true),
-        ..EventDeclaration::default()
-    };
-    if let Err(error) = acceptd::event::check_type(&name) {
-        section.wrong("", error);
-    }
-    section.finish();
-    (name, declaration)
 }
 
 fn read_limit(name: String, mut section: Section<'_>) -> Limit {

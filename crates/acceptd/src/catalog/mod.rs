@@ -10,12 +10,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+pub mod check;
+pub mod compat;
 mod declaration;
 mod drift;
 mod edge;
 mod entry;
 mod loops;
 mod observation;
+pub mod schema;
 
 pub use declaration::EventDeclaration;
 pub use drift::{Drift, drift};

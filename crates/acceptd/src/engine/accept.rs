@@ -151,6 +151,7 @@ impl Engine {
         if owner.is_none() && declared.is_some_and(|event| event.owner_required) {
             return Err(Error::invalid(format!("{} needs an owner", draft.kind)));
         }
+        let draft = self.0.schemas.checked(draft)?;
         self.0.router.root(draft, owner)
     }
 }

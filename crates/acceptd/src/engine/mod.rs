@@ -30,6 +30,7 @@ mod outlook;
 mod pace;
 mod permit;
 mod route;
+mod schemas;
 mod served;
 mod service;
 mod settle;
@@ -52,6 +53,7 @@ use crate::{Clock, Closure, DeliveryId, NodeId, Result, Store, Timestamp};
 use observe::Observer;
 use pace::Pacer;
 use route::Router;
+use schemas::Schemas;
 use served::Served;
 
 /// A running engine. Cheap to clone; [`Engine::shut_down`] ends it gracefully.
@@ -65,6 +67,7 @@ pub(crate) struct Inner {
     node: NodeId,
     router: Router,
     declared: BTreeMap<String, EventDeclaration>,
+    schemas: Schemas,
     /// The limits as they are declared, locks among them.
     limits: Vec<Limit>,
     served: BTreeMap<String, Arc<Served>>,

@@ -166,6 +166,11 @@ impl Engine {
         if let Some(failure) = self.refuse_emits(consumer, event, &done.emit) {
             return Verdict::GiveUp { failure, outcome: kept_outcome(&done) };
         }
+        let fitting: Result<_, _> = done.emit.iter().map(|draft| self.fitting(consumer, draft)).collect();
+        let done = match fitting {
+            Ok(emit) => Done { emit, ..done },
+            Err(failure) => return Verdict::GiveUp { failure, outcome: kept_outcome(&done) },
+        };
         let source = |draft: Draft| match draft.source.as_ref() {
             "/acceptd" => Draft { source: format!("/consumers/{}", consumer.name).into(), ..draft },
             _ => draft,
@@ -180,6 +185,14 @@ impl Engine {
         };
         let progress = done.progress.or_else(|| self.0.reports.take(delivery.id));
         Verdict::Done { result: done.result, emit, notify: done.notify, progress, pause: done.pause }
+    }
+
+    /// An event that fits the schema of its type.
+    fn fitting(&self, consumer: &Consumer, draft: &Draft) -> Result<Draft, Failure> {
+        self.0.schemas.checked(draft.clone()).map_err(|error| {
+            let message = format!("{} emitted {}, and {}", consumer.name, draft.kind, error.message());
+            Failure::new("invalid-data", message)
+        })
     }
 
     fn refuse_emits(&self, consumer: &Consumer, event: &StoredEvent, emit: &[Draft]) -> Option<Failure> {

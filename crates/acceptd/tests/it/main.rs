@@ -5,6 +5,9 @@
 mod catalog;
 mod chain;
 mod clock;
+mod compat;
+mod compat_random;
+mod compat_rust;
 mod control;
 mod drain;
 mod explain;
@@ -13,3 +16,4 @@ mod fixture;
 mod held;
 mod limits;
 mod story;
+mod schemas;
