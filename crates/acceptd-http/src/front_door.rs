@@ -139,11 +139,8 @@ fn read_structured(body: &Bytes) -> Result<Draft, Problem> {
     draft.map_err(|error| INVALID_EVENT.because(error.message()))
 }
 
-async fn accept(call: &Call, headers: &AcceptHeaders<'_>, body: Bytes, mut drafts: Vec<Draft>, shape: Shape) -> Answer {
+async fn accept(call: &Call, headers: &AcceptHeaders<'_>, body: Bytes, drafts: Vec<Draft>, shape: Shape) -> Answer {
     let engine = &call.app.engine;
-    if let Some(trace) = headers.trace() {
-        drafts.iter_mut().for_each(|draft| keep_trace(draft, trace));
-    }
     let submission = headers.submission(engine, || idempotency::fingerprint(&call.parts, &body))?;
     let accepted = engine.accept(Submission { events: drafts, ..submission }).await;
     let accepted = accepted.map_err(|error| Problem::in_body(error, shape))?;
@@ -156,17 +153,6 @@ async fn accept(call: &Call, headers: &AcceptHeaders<'_>, body: Bytes, mut draft
         None => engine.monitor_accepted(&accepted).await?,
     };
     respond(call, &accepted, &monitor, &preferences).await
-}
-
-/// The trace context of an event is where it was created: what the event itself says comes first.
-fn keep_trace(draft: &mut Draft, (parent, state): (&str, Option<&str>)) {
-    if draft.extensions.contains_key("traceparent") {
-        return;
-    }
-    draft.extensions.insert("traceparent".to_owned(), parent.to_owned());
-    if let Some(state) = state {
-        draft.extensions.insert("tracestate".to_owned(), state.to_owned());
-    }
 }
 
 async fn respond(call: &Call, accepted: &Accepted, monitor: &Monitor, preferences: &Preferences) -> Answer {

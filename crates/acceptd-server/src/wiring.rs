@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use acceptd::target::{Inbox, Target};
 use acceptd::{Acceptd, Consumer, Engine, Settings};
@@ -12,8 +13,10 @@ use acceptd_http::target::{Push, PushClient};
 use axum::Router;
 use metrics_exporter_prometheus::PrometheusHandle;
 
-use crate::config::{Config, ConsumerConfig, Goes, Server, Undeclared};
+use crate::config::{Config, ConsumerConfig, Goes, Server, Telemetry, Undeclared, WebUrl};
 use crate::exit::{Exit, Failure, Result};
+use crate::metrics;
+use crate::otlp::Exporter;
 
 /// Puts an engine together, without starting it or touching the store's file.
 pub(crate) fn builder(config: &Config) -> Result<Acceptd> {
@@ -22,7 +25,7 @@ pub(crate) fn builder(config: &Config) -> Result<Acceptd> {
 
 fn assemble(config: &Config, builder: Acceptd) -> Result<Acceptd> {
     let consumers = consumers(config)?;
-    let mut builder = builder.settings(settings(&config.server));
+    let mut builder = builder.settings(settings(config));
     for (kind, declaration) in &config.events {
         builder = builder.event(kind.clone(), declaration.clone());
     }
@@ -56,7 +59,19 @@ pub(crate) fn router(engine: Engine, server: &Server, metrics: Option<Prometheus
     acceptd_http::router(engine, settings)
 }
 
-fn settings(server: &Server) -> Settings {
+/// The recorder behind `/metrics`, when metrics are collected.
+pub(crate) fn metrics(config: &Config) -> Result<Option<PrometheusHandle>> {
+    config.telemetry.metrics.then(metrics::install).transpose()
+}
+
+/// What sends spans to a collector, when one is named.
+pub(crate) fn exporter(config: &Config) -> Result<Option<Exporter>> {
+    let Telemetry { otlp_endpoint, service_name, .. } = &config.telemetry;
+    otlp_endpoint.as_ref().map(|WebUrl(url)| Exporter::start(url, service_name)).transpose()
+}
+
+fn settings(config: &Config) -> Settings {
+    let (server, default) = (&config.server, Settings::default());
     Settings {
         backlog_max: server.backlog_max.get(),
         depth_max: server.depth_max.get(),
@@ -65,7 +80,8 @@ fn settings(server: &Server) -> Settings {
         retention: server.retention,
         prune_every: server.prune_every,
         idempotency_retention: server.idempotency_retention,
-        ..Settings::default()
+        measure_every: if config.telemetry.metrics { default.measure_every } else { Duration::ZERO },
+        ..default
     }
 }
 

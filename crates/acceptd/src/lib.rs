@@ -22,7 +22,9 @@ pub mod outcome;
 pub mod retry;
 pub mod store;
 pub mod target;
+pub mod telemetry;
 mod timestamp;
+pub mod trace;
 pub mod wait;
 
 pub use clock::{Clock, ManualClock, SteadyClock, SystemClock, Uptime};
@@ -40,4 +42,5 @@ pub use outcome::{Done, Fail, FailExt, Failure, Level, Next, Notice, Outcome, Pr
 pub use retry::RetryPolicy;
 pub use store::Store;
 pub use timestamp::Timestamp;
+pub use trace::TraceContext;
 pub use wait::{Closure, Gate, Wait};

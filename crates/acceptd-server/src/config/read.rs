@@ -11,7 +11,9 @@ use acceptd::engine::EventDeclaration;
 use acceptd::limit::Limit;
 
 use super::section::Section;
-use super::{Bytes, Config, ConsumerConfig, Goes, Log, LogFormat, Notify, Server, StoreUrl, Undeclared, WebUrl};
+use super::{
+    Bytes, Config, ConsumerConfig, Goes, Log, LogFormat, Notify, Server, StoreUrl, Telemetry, Undeclared, WebUrl,
+};
 
 /// Reads all sections.
 pub(super) fn read(mut root: Section<'_>, base: &Path) -> Config {
@@ -26,13 +28,14 @@ pub(super) fn read(mut root: Section<'_>, base: &Path) -> Config {
     }
     let log_config = Log { level, format: log.get("format", LogFormat::Text) };
     log.finish();
+    let telemetry = read_telemetry(root.section("telemetry"));
     let events = root.named("events").into_iter().map(|(name, section)| read_event(name, section)).collect();
     let limits = root.named("limits").into_iter().map(|(name, section)| read_limit(name, section));
     let limits: Vec<Limit> = limits.collect();
     let consumers = root.named("consumers").into_iter();
     let consumers = consumers.filter_map(|(name, section)| read_consumer(name, section, base, &limits)).collect();
     root.finish();
-    Config { server, store: url, log: log_config, events, limits, consumers }
+    Config { server, store: url, log: log_config, telemetry, events, limits, consumers }
 }
 
 /// Whether this is a level for all, or levels by module, separated by commas.
@@ -91,6 +94,27 @@ fn read_server(mut section: Section<'_>) -> Server {
     }
     section.finish();
     server
+}
+
+fn read_telemetry(mut section: Section<'_>) -> Telemetry {
+    let telemetry = Telemetry {
+        metrics: section.get("metrics", true),
+        otlp_endpoint: section.optional("otlp_endpoint"),
+        service_name: section.get("service_name", "acceptd".to_owned()),
+    };
+    if let Some(WebUrl(url)) = &telemetry.otlp_endpoint {
+        if cfg!(not(feature = "otlp")) {
+            section.wrong("otlp_endpoint", "this acceptd was built without the feature `otlp`");
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            section.wrong("otlp_endpoint", "it must end with a path, without `?` and `#`");
+        }
+    }
+    if telemetry.service_name.trim().is_empty() {
+        section.wrong("service_name", "it must not be empty");
+    }
+    section.finish();
+    telemetry
 }
 
 /// What the HTTP side takes at most, when nothing else is said.

@@ -15,6 +15,7 @@ use crate::engine::route::Router;
 use crate::engine::{Attempts, Changes, Engine, EventDeclaration, Inner, check_consumers, maintenance};
 use crate::limit::{Limit, Policy};
 use crate::store::{Register, Serving};
+use crate::telemetry::{EngineMeter, SpanSink};
 use crate::{Clock, Error, Event, Ids, Result, SteadyClock, Store};
 
 /// What an operator may set; the defaults fit one machine.
@@ -36,6 +37,8 @@ pub struct Settings {
     pub rescue_every: Duration,
     /// How often operations past their retention are removed.
     pub prune_every: Duration,
+    /// How often gauges of what waits are set; zero is never.
+    pub measure_every: Duration,
 }
 
 impl Default for Settings {
@@ -50,6 +53,7 @@ impl Default for Settings {
             idempotency_retention: DAY,
             rescue_every: Duration::from_millis(500),
             prune_every: Duration::from_secs(60),
+            measure_every: Duration::from_secs(5),
         }
     }
 }
@@ -63,6 +67,7 @@ pub struct Acceptd {
     consumers: Vec<Consumer>,
     declared: BTreeMap<String, EventDeclaration>,
     limits: Vec<Limit>,
+    spans: Option<Arc<dyn SpanSink>>,
 }
 
 impl Acceptd {
@@ -86,6 +91,7 @@ impl Acceptd {
             consumers: Vec::new(),
             declared: BTreeMap::new(),
             limits: Vec::new(),
+            spans: None,
         }
     }
 
@@ -100,6 +106,13 @@ impl Acceptd {
     #[must_use]
     pub fn settings(mut self, settings: Settings) -> Self {
         self.settings = settings;
+        self
+    }
+
+    /// Gives spans of everything that happens to this sink. Without one none are made.
+    #[must_use]
+    pub fn spans(mut self, sink: Arc<dyn SpanSink>) -> Self {
+        self.spans = Some(sink);
         self
     }
 
@@ -168,6 +181,7 @@ impl Acceptd {
         let (store, now) = (self.store?, self.clock.now());
         let servings: Vec<Serving> = self.consumers.iter().zip(&policies).map(serving).collect();
         let router = Router::new(&servings, self.declared.keys(), self.consumers.iter().flat_map(|c| &c.emits));
+        let meter = EngineMeter::new(router.known());
         let node = Ids::after(0).next(now);
         let limits = limits.into_values().collect();
         let register = Register { node, consumers: servings, limits, lease: self.settings.lease, now };
@@ -191,6 +205,8 @@ impl Acceptd {
             running: Attempts::default(),
             closures: RwLock::default(),
             changes: Changes::default(),
+            meter,
+            spans: self.spans,
             draining: CancellationToken::new(),
             stopped: CancellationToken::new(),
             tracker: TaskTracker::new(),

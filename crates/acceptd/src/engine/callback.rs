@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use crate::engine::Engine;
+use crate::engine::observe::Seen;
 use crate::engine::settle::not_served;
 use crate::store::DeliveryView;
-use crate::{DeliveryId, ErrorKind, Outcome, ProgressReport, Result};
+use crate::{Delivery, DeliveryId, ErrorKind, Outcome, ProgressReport, Result};
 
 /// What a target calls about a delivery.
 #[derive(Debug)]
@@ -52,9 +53,12 @@ impl Engine {
 
     async fn end(&self, id: DeliveryId, fence: u64, outcome: Outcome) -> Result<()> {
         let DeliveryView { delivery, event, owner, .. } = self.0.store.delivery(id).await?;
-        let consumer = self.consumer(&delivery.consumer).ok_or_else(|| not_served(&delivery))?;
+        let served = self.0.served.get(&delivery.consumer).ok_or_else(|| not_served(&delivery))?;
         let _steady = self.0.steady.read().await;
-        let verdict = self.verdict(consumer, (&delivery, &event, owner.as_deref()), outcome, self.now());
-        self.store_end(id, fence, verdict).await.map(drop)
+        let verdict = self.verdict(served.consumer(), (&delivery, &event, owner.as_deref()), outcome, self.now());
+        // It runs since it was claimed. A call for another attempt is refused; its span is that attempt's.
+        let delivery = Delivery { fence, ..delivery };
+        let seen = Seen { delivery: &delivery, event: &event, began: delivery.since };
+        self.end_attempt(served, seen, verdict).await.map(drop)
     }
 }

@@ -25,10 +25,12 @@ mod group;
 mod limits;
 mod maintenance;
 mod monitor;
+mod observe;
 mod outlook;
 mod pace;
 mod permit;
 mod route;
+mod send;
 mod served;
 mod service;
 mod settle;
@@ -44,6 +46,7 @@ pub use monitor::Monitor;
 pub use route::nearest;
 
 use crate::consumer::{Consumer, Reports, States};
+use crate::telemetry::{EngineMeter, SpanSink};
 use crate::{Clock, Closure, DeliveryId, NodeId, Result, Store, Timestamp};
 use pace::Pacer;
 use route::Router;
@@ -72,6 +75,8 @@ pub(crate) struct Inner {
     running: Attempts,
     closures: RwLock<HashMap<String, Closure>>,
     changes: Changes,
+    meter: EngineMeter,
+    spans: Option<Arc<dyn SpanSink>>,
     draining: CancellationToken,
     stopped: CancellationToken,
     tracker: TaskTracker,
@@ -177,10 +182,6 @@ impl Engine {
     fn closure(&self, consumer: &str) -> Option<Closure> {
         let closures = self.0.closures.read().unwrap_or_else(PoisonError::into_inner);
         closures.get(consumer).filter(|closure| closure.holds_at(self.now())).cloned()
-    }
-
-    fn consumer(&self, name: &str) -> Option<&Consumer> {
-        self.0.served.get(name).map(|served| served.consumer())
     }
 }
 

@@ -1,5 +1,6 @@
 //! Services beside the hot path, one file each.
 
+mod measure;
 mod prune;
 mod report;
 mod rescue;
@@ -13,4 +14,7 @@ pub(crate) fn start(engine: &Engine) {
     service::start::<rescue::Rescue>(engine);
     service::start::<prune::Prune>(engine);
     service::start::<report::Report>(engine);
+    if !engine.settings().measure_every.is_zero() {
+        service::start::<measure::Measure>(engine);
+    }
 }
