@@ -11,3 +11,5 @@ mod failure;
 mod fixture;
 mod held;
 mod limits;
+mod telemetry;
+mod traces;

@@ -307,7 +307,7 @@ const DEAD: &str =
     "SELECT consumer, count(*) FROM deliveries INDEXED BY deliveries_dead_of WHERE state = 3 GROUP BY consumer";
 const READY: [&str; 2] = [
     "SELECT min(max(since, due)) FROM (SELECT since, due FROM deliveries INDEXED BY deliveries_ready \
-     WHERE state = 0 AND ready = 1 AND consumer = ?1 AND ?3 IS NOT NULL LIMIT ?2)",
+     WHERE state = 0 AND ready = 1 AND consumer = ?1 AND due <= ?3 LIMIT ?2)",
     "SELECT min(max(since, due)) FROM (SELECT since, due FROM deliveries INDEXED BY deliveries_due \
      WHERE state = 0 AND ready = 0 AND consumer = ?1 AND due <= ?3 LIMIT ?2)",
 ];
