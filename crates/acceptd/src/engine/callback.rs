@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
+use tracing::Instrument as _;
+
 use crate::engine::Engine;
+use crate::engine::execute::log_span;
 use crate::engine::observe::Seen;
 use crate::engine::settle::not_served;
 use crate::store::DeliveryView;
@@ -59,6 +62,7 @@ impl Engine {
         // It runs since it was claimed. A call for another attempt is refused; its span is that attempt's.
         let delivery = Delivery { fence, ..delivery };
         let seen = Seen { delivery: &delivery, event: &event, began: delivery.since };
-        self.end_attempt(served, seen, verdict).await.map(drop)
+        let span = log_span(&delivery, &event);
+        self.end_attempt(served, seen, verdict).instrument(span).await.map(drop)
     }
 }

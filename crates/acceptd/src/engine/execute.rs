@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use futures_util::FutureExt as _;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 
 use crate::consumer::{Context, Departure, Limiter, Running};
 use crate::engine::Engine;
@@ -15,7 +15,7 @@ use crate::engine::served::Served;
 use crate::store::Claimed;
 use crate::target::Reply;
 use crate::telemetry::LOG_SPAN;
-use crate::{Fail, Outcome, Timestamp};
+use crate::{Delivery, Fail, Outcome, StoredEvent, Timestamp};
 
 /// How an attempt came to its end on this node.
 #[expect(clippy::large_enum_variant, reason = "one for each attempt, and most are the large one")]
@@ -45,20 +45,24 @@ pub(crate) fn start(engine: &Engine, claimed: Vec<Claimed>) {
         let (start, ends) = (engine.instant(claimed.start), claimed.delivery.deadline);
         let times = Times { start, ends: ends.map(|ends| engine.instant(ends)) };
         let (owned, served, claimed) = (engine.clone(), Arc::clone(served), Arc::new(claimed));
-        // What is logged meanwhile says which attempt it is about, in a handler, too.
-        let span = tracing::info_span!(
-            LOG_SPAN,
-            operation = %claimed.delivery.operation,
-            trace_id = %claimed.event.trace().trace,
-            delivery = %claimed.delivery.id,
-            consumer = claimed.delivery.consumer,
-        );
+        let span = log_span(&claimed.delivery, &claimed.event);
         let running = async move {
             run(&owned, &served, claimed, times).await;
             served.leave();
         };
         engine.0.tracker.spawn(running.instrument(span));
     }
+}
+
+/// What is logged in it says which attempt it is about, in a handler, too.
+pub(crate) fn log_span(delivery: &Delivery, event: &StoredEvent) -> Span {
+    tracing::info_span!(
+        LOG_SPAN,
+        operation = %delivery.operation,
+        trace_id = %event.trace().trace,
+        delivery = %delivery.id,
+        consumer = delivery.consumer,
+    )
 }
 
 async fn run(engine: &Engine, served: &Served, claimed: Arc<Claimed>, times: Times) {

@@ -48,6 +48,7 @@ impl Engine {
                 Told { ending, error: Some(word(error.kind()).to_owned()) }
             }
         };
+        tracing::debug!(outcome = told.ending.as_str(), error = told.error, "an attempt ended");
         // One that was lost was counted when it was rescued. What is not running is told of by a call that comes late.
         let is_first = told.ending != Ending::Lost && delivery.state == State::Running;
         if is_first {
