@@ -102,7 +102,7 @@ fn data(span: FinishedSpan, instrumentation_scope: InstrumentationScope) -> Span
     };
     SpanData {
         span_context: context(&span.context, false),
-        parent_span_id: span.parent.as_ref().map_or(otel::SpanId::INVALID, |parent| span_id(parent)),
+        parent_span_id: span.parent.as_ref().map_or(otel::SpanId::INVALID, span_id),
         // What another process may have made: a part of an attempt is of this one.
         parent_span_is_remote: span.kind != SpanKind::Client && span.parent.is_some(),
         span_kind: match span.kind {
@@ -175,7 +175,7 @@ impl Client {
         let failed_before = self.fails.swap(error.is_some(), Ordering::Relaxed);
         match error {
             Some(error) if !failed_before => {
-                tracing::warn!(endpoint, %error, "spans can't be sent; they are dropped until the collector takes them");
+                tracing::warn!(endpoint, %error, "spans can't be sent; they are dropped until someone takes them");
             }
             None if failed_before => tracing::info!(endpoint, "the collector takes spans again"),
             _ => {}

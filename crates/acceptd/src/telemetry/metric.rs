@@ -79,7 +79,7 @@ metrics! {
     HANDLER_SECONDS = Histogram "acceptd_handler_duration_seconds" [CONSUMER, OUTCOME] "seconds"
         "How long attempts took, by how they ended: done, retry, snoozed, throttled, released, dead, canceled, lost";
     DELIVERIES = Counter "acceptd_deliveries_total" [CONSUMER, CODE_CLASS] "attempts"
-        "Attempts that ended, by the answer: 2xx (done), 3xx, 4xx, 5xx, error (no answer, or no HTTP), none (nobody heard)";
+        "Attempts that ended, by the answer: 2xx (done), 3xx, 4xx, 5xx, error (no HTTP status), none (not heard)";
     RETRIES = Counter "acceptd_retries_total" [CONSUMER] "attempts"
         "Attempts that failed or were lost and are followed by another";
     DEAD_LETTERS = Gauge "acceptd_dead_letters" [CONSUMER] "deliveries"
