@@ -3,7 +3,7 @@
 //!
 //! The modules, in reading order: what things are ([`event`], [`delivery`], [`operation`], [`outcome`], [`retry`],
 //! [`limit`], [`wait`], [`notification`]), who takes them ([`consumer`], [`target`]), where they are kept ([`store`]),
-//! and what moves them ([`engine`]).
+//! what moves them ([`engine`]), and what is told of it ([`trace`], [`telemetry`]).
 
 mod clock;
 pub mod consumer;

@@ -79,8 +79,10 @@ impl Engine {
     /// The spans of emitted events, to be told of once they are stored.
     pub(crate) fn emitted(&self, before: (&Delivery, &StoredEvent), emit: &[NewEvent]) -> Vec<FinishedSpan> {
         let (delivery, event) = before;
+        if self.0.spans.is_none() || emit.is_empty() {
+            return Vec::new();
+        }
         let (now, process) = (self.now(), event.trace().of_attempt(delivery));
-        let records = self.0.spans.is_some() && process.is_sampled();
         let sent = |(index, new): (usize, &NewEvent)| {
             let place = nth_send(&process, index);
             let (kind, link) = match new.draft.trace() {
@@ -95,7 +97,7 @@ impl Engine {
                 None => span,
             }
         };
-        if records { emit.iter().enumerate().map(sent).collect() } else { Vec::new() }
+        if process.is_sampled() { emit.iter().enumerate().map(sent).collect() } else { Vec::new() }
     }
 }
 
