@@ -11,6 +11,7 @@ from pathlib import Path
 
 import azure_poller
 import cloud_events
+import telemetry
 from servers import Stage
 
 HERE = Path(__file__).parent
@@ -57,6 +58,7 @@ def main():
     with Stage(os.environ["ACCEPTD_BIN"]) as stage:
         azure_poller.checks(check, stage)
         cloud_events.checks(check, stage)
+        telemetry.checks(check, stage)
         for script in NODE_CLIENTS:
             if packages:
                 node_client(script, packages, stage.base)

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# Checks acceptd with clients that others wrote: Azure's pollers (Python, npm), the CloudEvents SDK, eventsource.
+# Checks acceptd with programs that others wrote: Azure's pollers (Python, npm), the CloudEvents SDK, eventsource,
+# OpenTelemetry's protocol and conventions, promtool.
 #
 #   ACCEPTD_BIN=target/debug/acceptd tests/clients/run.sh
 #
 # Without ACCEPTD_BIN it builds acceptd. Needs Python 3.10 or newer; without Node its two clients are skipped, loudly,
-# except where CI=true: there that is a failure.
+# except where CI=true: there that is a failure. The same goes for promtool.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)

@@ -171,7 +171,8 @@ impl<E: Event> Accepting<E> {
                 || idempotency::fingerprint(&call.parts, &data.map(|Data { bytes, .. }| bytes).unwrap_or_default());
             let due = due.or_else(|| Some(call.app.engine.now() + delay?));
             let idempotency = key.map(|key| (scope, key, fingerprint()));
-            let submission = Submission { events: Vec::new(), owner, due, priority, idempotency };
+            let trace = headers.trace();
+            let submission = Submission { events: Vec::new(), owner, due, priority, idempotency, trace };
             front_door::accept(&call, &headers, vec![draft?], submission, Shape::Data).await
         };
         match accepted.await {

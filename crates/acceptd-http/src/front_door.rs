@@ -149,14 +149,11 @@ async fn take(call: &Call, headers: &AcceptHeaders<'_>, body: &Bytes, drafts: Ve
 pub(crate) async fn accept(
     call: &Call,
     headers: &AcceptHeaders<'_>,
-    mut drafts: Vec<Draft>,
+    drafts: Vec<Draft>,
     submission: Submission,
     shape: Shape,
 ) -> Result<(Monitor, Response), Problem> {
     let engine = &call.app.engine;
-    if let Some(trace) = headers.trace() {
-        drafts.iter_mut().for_each(|draft| keep_trace(draft, trace));
-    }
     let accepted = engine.accept(Submission { events: drafts, ..submission }).await;
     let accepted = accepted.map_err(|error| Problem::in_body(error, shape))?;
     let preferences = match headers.has_prefer {
@@ -169,17 +166,6 @@ pub(crate) async fn accept(
     };
     let response = respond(call, &accepted, &monitor, &preferences).await?;
     Ok((monitor, response))
-}
-
-/// The trace context of an event is where it was created: what the event itself says comes first.
-fn keep_trace(draft: &mut Draft, (parent, state): (&str, Option<&str>)) {
-    if draft.extensions.contains_key("traceparent") {
-        return;
-    }
-    draft.extensions.insert("traceparent".to_owned(), parent.to_owned());
-    if let Some(state) = state {
-        draft.extensions.insert("tracestate".to_owned(), state.to_owned());
-    }
 }
 
 async fn respond(call: &Call, accepted: &Accepted, monitor: &Monitor, preferences: &Preferences) -> Answer {

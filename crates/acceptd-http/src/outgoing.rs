@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use acceptd::consumer::Context;
-use acceptd::{DeliveryId, Error, Result, StoredEvent, Timestamp};
+use acceptd::trace::{TRACEPARENT, TRACESTATE};
+use acceptd::{DeliveryId, Error, Result, Timestamp, TraceContext};
 use http::HeaderValue;
 use http::header::{HeaderMap, HeaderName};
 
@@ -19,19 +20,27 @@ const DEADLINE: HeaderName = HeaderName::from_static("acceptd-deadline");
 const TIMEOUT: HeaderName = HeaderName::from_static("acceptd-timeout");
 const OWNER: HeaderName = HeaderName::from_static("acceptd-owner");
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const CE_TRACEPARENT: HeaderName = HeaderName::from_static("ce-traceparent");
 const WEBHOOK_ID: HeaderName = HeaderName::from_static("webhook-id");
 const WEBHOOK_TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
 const WEBHOOK_SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
-/// Adds what every delivery says: its event, its place, its attempt, and how much time that has.
+/// Adds what every delivery says: its event, its place, its attempt, how much time that has, and where in which trace
+/// the request is.
 ///
 /// # Errors
 /// `InvalidArgument` for what can't be a header: the media type, or an extension's name, that is none.
-pub(crate) fn delivery_headers(context: &Context, left: Duration, headers: &mut HeaderMap) -> Result<()> {
+pub(crate) fn delivery_headers(
+    context: &Context,
+    (left, trace): (Duration, &TraceContext),
+    headers: &mut HeaderMap,
+) -> Result<()> {
     write_headers(context.event(), headers)?;
-    trace_context(context.event(), headers);
+    trace_context(context.event().trace(), headers)?;
+    headers.insert(TRACEPARENT, text(trace.to_string())?);
+    if let Some(state) = trace.state() {
+        headers.insert(TRACESTATE, text(state.to_owned())?);
+    }
     let delivery = context.delivery().to_string();
     headers.insert(IDEMPOTENCY_KEY, text(format!("\"{delivery}\""))?);
     headers.insert(DELIVERY, text(delivery)?);
@@ -65,15 +74,12 @@ pub(crate) fn signature_headers(
     Ok(())
 }
 
-/// The context the event was created in, for receivers that trace but know nothing of CloudEvents.
-fn trace_context(event: &StoredEvent, headers: &mut HeaderMap) {
-    let extension = |name: &str| HeaderValue::from_str(event.draft.extensions.get(name)?).ok();
-    if let Some(parent) = extension("traceparent") {
-        headers.insert(TRACEPARENT, parent);
-        if let Some(state) = extension("tracestate") {
-            headers.insert(TRACESTATE, state);
-        }
+/// Adds where the event was created, which it need not say itself.
+fn trace_context(created: TraceContext, headers: &mut HeaderMap) -> Result<()> {
+    if !headers.contains_key(CE_TRACEPARENT) {
+        headers.insert(CE_TRACEPARENT, text(created.to_string())?);
     }
+    Ok(())
 }
 
 fn text(plain: String) -> Result<HeaderValue> {

@@ -42,6 +42,7 @@ pub(crate) struct Config {
     pub(crate) store: StoreUrl,
     pub(crate) log: Log,
     pub(crate) catalog: CatalogConfig,
+    pub(crate) telemetry: Telemetry,
     pub(crate) events: BTreeMap<String, EventDeclaration>,
     pub(crate) limits: Vec<Limit>,
     pub(crate) consumers: Vec<ConsumerConfig>,
@@ -79,6 +80,14 @@ pub(crate) struct CatalogConfig {
 pub(crate) struct Log {
     pub(crate) level: String,
     pub(crate) format: LogFormat,
+}
+
+/// The section `[telemetry]`.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Telemetry {
+    pub(crate) metrics: bool,
+    pub(crate) otlp_endpoint: Option<WebUrl>,
+    pub(crate) service_name: String,
 }
 
 /// How log lines look.

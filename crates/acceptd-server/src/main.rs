@@ -9,8 +9,15 @@ mod demo;
 mod exit;
 mod logging;
 mod metrics;
+#[cfg(feature = "otlp")]
+mod otlp;
+#[cfg(not(feature = "otlp"))]
+mod otlp_off;
 mod server;
 mod wiring;
+
+#[cfg(not(feature = "otlp"))]
+use otlp_off as otlp;
 
 /// Small short-lived allocations are a good part of what a request costs.
 #[global_allocator]

@@ -7,14 +7,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use acceptd::{Acceptd, Engine, ErrorKind};
-use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::Server as ServerConfig;
+use crate::config::Config;
 use crate::exit::{Exit, Failure, Result};
+use crate::otlp::Exporter;
 use crate::wiring;
 
 /// How long connections may take to end once everything is stored.
@@ -34,6 +34,7 @@ pub(crate) struct Server {
     stopping: CancellationToken,
     http: JoinHandle<std::io::Result<()>>,
     signals: Signals,
+    exporter: Option<Exporter>,
 }
 
 /// Listens at an address, or says in a sentence why that can't be.
@@ -51,21 +52,18 @@ pub(crate) async fn bind(address: SocketAddr) -> Result<TcpListener> {
 
 impl Server {
     /// Starts the engine, and serves its API on a listener that is bound already.
-    pub(crate) async fn start(
-        listener: TcpListener,
-        builder: Acceptd,
-        config: &ServerConfig,
-        metrics: Option<PrometheusHandle>,
-    ) -> Result<Self> {
+    pub(crate) async fn start(listener: TcpListener, builder: Acceptd, config: &Config) -> Result<Self> {
         // Signals are caught before there is anything that one should not interrupt.
         let signals = Signals::catch()?;
         let address = listener.local_addr()?;
+        let (metrics, exporter) = (wiring::metrics(config)?, wiring::exporter(config)?);
+        let builder = exporter.iter().fold(builder, |builder, exporter| builder.spans(exporter.sink()));
         let engine = builder.start().await.map_err(cannot_start)?;
-        let router = wiring::router(engine.clone(), config, metrics);
+        let router = wiring::router(engine.clone(), &config.server, metrics);
         let stopping = CancellationToken::new();
         let serving = acceptd_http::serve(listener, router, stopping.clone().cancelled_owned());
         let http = tokio::spawn(serving);
-        Ok(Self { engine, address, grace: config.drain_grace, stopping, http, signals })
+        Ok(Self { engine, address, grace: config.server.drain_grace, stopping, http, signals, exporter })
     }
 
     /// Where it answers, for a client on this machine.
@@ -94,9 +92,16 @@ impl Server {
                 _ => "the server stopped accepting connections".to_owned(),
             }),
         };
-        let Self { engine, grace, stopping, http, mut signals, .. } = self;
+        let Self { engine, grace, stopping, http, mut signals, exporter, .. } = self;
         let grace = if failed.is_some() { Duration::ZERO } else { grace };
-        let stop = tokio::time::timeout(grace + GIVING_BACK, stop(&engine, grace, &stopping, http));
+        let stop = async {
+            let stop = stop(&engine, grace, &stopping, http);
+            let stopped = tokio::time::timeout(grace + GIVING_BACK, stop).await;
+            if let Some(exporter) = exporter {
+                exporter.flush().await;
+            }
+            stopped
+        };
         let interrupted = tokio::select! {
             ended = stop => ended.err().map(|_| (Exit::Error, "did not stop in time")),
             _ = signals.next() => Some((Exit::Interrupted, "stopped at once")),

@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use acceptd::target::{Inbox, Target};
 use acceptd::{Acceptd, Consumer, Engine, Settings};
@@ -12,8 +13,10 @@ use acceptd_http::target::{Push, PushClient};
 use axum::Router;
 use metrics_exporter_prometheus::PrometheusHandle;
 
-use crate::config::{Config, ConsumerConfig, Goes, Server, Undeclared};
+use crate::config::{Config, ConsumerConfig, Goes, Server, Telemetry, Undeclared, WebUrl};
 use crate::exit::{Exit, Failure, Result};
+use crate::metrics;
+use crate::otlp::Exporter;
 
 /// Puts an engine together, without starting it or touching the store's file.
 pub(crate) fn builder(config: &Config) -> Result<Acceptd> {
@@ -56,7 +59,19 @@ pub(crate) fn router(engine: Engine, server: &Server, metrics: Option<Prometheus
     acceptd_http::router(engine, settings)
 }
 
-fn settings(Config { server, catalog, .. }: &Config) -> Settings {
+/// The recorder behind `/metrics`, when metrics are collected.
+pub(crate) fn metrics(config: &Config) -> Result<Option<PrometheusHandle>> {
+    config.telemetry.metrics.then(metrics::install).transpose()
+}
+
+/// What sends spans to a collector, when one is named.
+pub(crate) fn exporter(config: &Config) -> Result<Option<Exporter>> {
+    let Telemetry { otlp_endpoint, service_name, .. } = &config.telemetry;
+    otlp_endpoint.as_ref().map(|WebUrl(url)| Exporter::start(url, service_name)).transpose()
+}
+
+fn settings(config: &Config) -> Settings {
+    let (Config { server, catalog, .. }, default) = (config, Settings::default());
     Settings {
         observe: catalog.observe,
         observation_retention: catalog.retention,
@@ -68,7 +83,8 @@ fn settings(Config { server, catalog, .. }: &Config) -> Settings {
         prune_every: server.prune_every,
         idempotency_retention: server.idempotency_retention,
         public_url: server.public_url.as_ref().map(|url| url.0.to_string()),
-        ..Settings::default()
+        measure_every: if config.telemetry.metrics { default.measure_every } else { Duration::ZERO },
+        ..default
     }
 }
 

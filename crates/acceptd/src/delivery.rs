@@ -222,6 +222,34 @@ pub enum Ending {
     Lost,
 }
 
+impl Ending {
+    /// Every ending.
+    pub const ALL: [Self; 8] = [
+        Self::Done,
+        Self::Retry,
+        Self::Snoozed,
+        Self::Throttled,
+        Self::Released,
+        Self::Dead,
+        Self::Canceled,
+        Self::Lost,
+    ];
+
+    /// The word used in JSON and in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Retry => "retry",
+            Self::Snoozed => "snoozed",
+            Self::Throttled => "throttled",
+            Self::Released => "released",
+            Self::Dead => "dead",
+            Self::Canceled => "canceled",
+            Self::Lost => "lost",
+        }
+    }
+}
+
 /// The record an attempt leaves; written once, never changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::limit::Lane;
+use crate::trace::{TRACEPARENT, TRACESTATE, TraceContext};
 use crate::{Data, Error, EventKey, OperationId, Result, Timestamp};
 
 pub use serde_json::Value as JsonValue;
@@ -148,6 +149,21 @@ impl Draft {
         Ok(draft)
     }
 
+    /// Where in which trace it was created, as far as it says so itself and that is valid.
+    pub fn trace(&self) -> Option<TraceContext> {
+        let state = self.extensions.get(TRACESTATE).map(String::as_str);
+        TraceContext::parse(self.extensions.get(TRACEPARENT)?, state)
+    }
+
+    /// Says where in which trace it was created.
+    pub fn set_trace(&mut self, context: &TraceContext) {
+        self.extensions.insert(TRACEPARENT.to_owned(), context.to_string());
+        match context.state() {
+            Some(state) => self.extensions.insert(TRACESTATE.to_owned(), state.to_owned()),
+            None => self.extensions.remove(TRACESTATE),
+        };
+    }
+
     /// Checks what CloudEvents asks of the attributes.
     ///
     /// # Errors
@@ -213,6 +229,11 @@ impl StoredEvent {
 }
 
 impl StoredEvent {
+    /// Where in which trace it was created: what it says itself, or else a place that follows from its ids.
+    pub fn trace(&self) -> TraceContext {
+        self.draft.trace().unwrap_or_else(|| TraceContext::of_event(&self.operation, &self.key))
+    }
+
     /// The same without its data and extensions.
     #[must_use]
     pub fn head(&self) -> Self {

@@ -3,7 +3,8 @@
 //!
 //! The modules, in reading order: what things are ([`event`], [`delivery`], [`operation`], [`outcome`], [`retry`],
 //! [`limit`], [`wait`], [`notification`], [`catalog`]), who takes them ([`consumer`], [`target`]), where they are kept
-//! ([`store`]), what moves them ([`engine`]), and how one operation went ([`story`]).
+//! ([`store`]), what moves them ([`engine`]), how one operation went ([`story`]), and what is told of it all ([`trace`],
+//! [`telemetry`]).
 
 // What the macros write says `::acceptd`, here too.
 extern crate self as acceptd;
@@ -27,7 +28,9 @@ pub mod retry;
 pub mod store;
 pub mod story;
 pub mod target;
+pub mod telemetry;
 mod timestamp;
+pub mod trace;
 pub mod wait;
 
 /// Makes a struct or an enum the data of an event type; see the trait [`Event`].
@@ -52,4 +55,5 @@ pub use schemars;
 pub use store::Store;
 pub use story::Story;
 pub use timestamp::Timestamp;
+pub use trace::TraceContext;
 pub use wait::{Closure, Gate, Wait};

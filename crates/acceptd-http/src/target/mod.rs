@@ -4,6 +4,7 @@ mod answer;
 mod client;
 mod leaving;
 mod push;
+mod request_span;
 
 pub use client::PushClient;
 pub use push::Push;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use acceptd::consumer::Context;
 use acceptd::target::{Reply, Replying, Target, TargetDescription};
-use acceptd::{Clock as _, Error, Fail, Result, SystemClock};
+use acceptd::{Clock as _, Error, Fail, Result, SystemClock, TraceContext};
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap};
 use http::{HeaderValue, Method};
@@ -19,6 +19,7 @@ use crate::signature::Secret;
 use crate::target::answer::{self, Terms};
 use crate::target::client::PushClient;
 use crate::target::leaving::Leaving;
+use crate::target::request_span::{Address, RequestSpan};
 
 /// How many headers a request has at most, apart from extensions.
 const HEADERS: usize = 28;
@@ -35,6 +36,7 @@ pub struct Push {
     authorization: Option<HeaderValue>,
     secret: Option<Secret>,
     terms: Terms,
+    address: Address,
 }
 
 impl Push {
@@ -53,7 +55,8 @@ impl Push {
             .build()
             .map_err(|error| Error::invalid(format!("the URL can't be used: {}", answer::deepest(&error))))?;
         let authorization = request.headers_mut().remove(AUTHORIZATION);
-        Ok(Self { client, url: request.url().clone(), authorization, secret, terms })
+        let address = Address::of(request.url());
+        Ok(Self { client, url: request.url().clone(), authorization, secret, terms, address })
     }
 
     /// How long the endpoint may be silent after a 202 that names no `Acceptd-Lease`; 30 s where nothing is said.
@@ -63,12 +66,12 @@ impl Push {
         self
     }
 
-    fn request(&self, context: &Context) -> Result<Request> {
+    fn request(&self, context: &Context, trace: &TraceContext) -> Result<Request> {
         let body = context.event().draft.data.as_ref().map_or_else(Bytes::new, |data| data.bytes.clone());
         let mut headers = HeaderMap::with_capacity(HEADERS);
         let left = context.left();
         let promised = left - (left / 10).min(ON_THE_WAY);
-        delivery_headers(context, promised, &mut headers)?;
+        delivery_headers(context, (promised, trace), &mut headers)?;
         if let Some(secret) = &self.secret {
             signature_headers(secret, context.delivery(), &body, SystemClock.now(), &mut headers)?;
         }
@@ -86,13 +89,26 @@ impl Push {
     }
 
     async fn send(&self, context: Context) -> Reply {
-        let request = match self.request(&context) {
+        let span = RequestSpan::begin(&context, &self.address);
+        let request = match self.request(&context, span.trace()) {
             Ok(request) => request,
-            Err(error) => return Reply::Ended(Err(Fail::terminal("bad-event", error))),
+            Err(error) => {
+                span.failed("bad-event");
+                return Reply::Ended(Err(Fail::terminal("bad-event", error)));
+            }
         };
         match self.client.execute(request).await {
-            Ok(response) => answer::reply(response, &self.terms, context.now()).await,
-            Err(error) => Reply::Ended(Err(answer::unanswered(&error))),
+            Ok(response) => {
+                let status = response.status();
+                let reply = answer::reply(response, &self.terms, context.now()).await;
+                span.answered(status);
+                reply
+            }
+            Err(error) => {
+                let fail = answer::unanswered(&error);
+                span.failed(&fail.failure.code);
+                Reply::Ended(Err(fail))
+            }
         }
     }
 }

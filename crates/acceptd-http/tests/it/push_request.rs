@@ -1,6 +1,8 @@
 //! What an HTTP consumer is sent.
 
-use acceptd::{Data, Draft, Submission, Timestamp};
+use std::collections::BTreeSet;
+
+use acceptd::{Data, Draft, Submission, Timestamp, TraceContext};
 use acceptd_http::cloudevents::read_headers;
 use acceptd_http::signature::Secret;
 
@@ -47,7 +49,6 @@ async fn the_event_in_binary_mode_and_where_it_stands() {
         ("ce-partitionkey", "eu%201%00%7F"),
         ("ce-traceparent", PARENT),
         ("ce-tracestate", "a=1"),
-        ("traceparent", PARENT),
         ("tracestate", "a=1"),
         ("content-type", "application/json; charset=utf-8"),
         ("content-length", "11"),
@@ -66,6 +67,35 @@ async fn the_event_in_binary_mode_and_where_it_stands() {
     for absent in ["ce-causationid", "ce-datacontenttype", "webhook-id", "accept-encoding", "authorization"] {
         assert!(!seen.headers.contains_key(absent), "{absent}");
     }
+}
+
+#[tokio::test]
+async fn the_request_stands_in_the_trace_of_its_event() {
+    let receiver = Receiver::start(|number, _| async move {
+        crate::push_receiver::answer(if number % 2 == 0 { 500 } else { 204 }, &[], "")
+    })
+    .await;
+    let soon = std::time::Duration::from_millis(1);
+    let policy = acceptd::RetryPolicy { base: soon, max: soon, ..acceptd::RetryPolicy::default() };
+    let engine = engine([consumer(receiver.push()).retry_policy(policy)]).await;
+    let ids = [accept(&engine, full()).await, accept(&engine, Draft::new("test.push")).await];
+    for id in ids {
+        end(&engine, id).await;
+    }
+    let [one, other] = ids.map(|id| engine.store().chain(id));
+    let events = [one.await.unwrap().events.remove(0), other.await.unwrap().events.remove(0)];
+    let mut places = BTreeSet::new();
+    for seen in receiver.seen().clone() {
+        let event = events.iter().find(|event| event.operation.to_string() == seen.header("acceptd-operation"));
+        let created = event.unwrap().trace();
+        assert_eq!(seen.header("ce-traceparent"), created.to_string());
+        let place = TraceContext::parse(seen.header("traceparent"), None).unwrap();
+        assert!(place.trace == created.trace && place.span != created.span && place.is_sampled());
+        assert!(places.insert(place.span), "each request has a place of its own");
+    }
+    assert_eq!((places.len(), receiver.seen().len()), (4, 4));
+    let own = events[1].trace().trace;
+    assert_eq!(own.as_bytes(), ids[1].as_bytes(), "without a trace the operation is one");
 }
 
 #[tokio::test]

@@ -20,10 +20,9 @@ const PATIENCE: Duration = Duration::from_secs(600);
 pub(crate) async fn run() -> Result<()> {
     report::title("working off what waits, by a consumer that does nothing");
     report::row(&["consumer", "deliveries", "done/s"]);
-    let server = Server::start(&[])?;
-    fill(&server, FUNCTION).await?;
-    let rate = drain(&server, FUNCTION).await?;
-    report::row(&["function", &FUNCTION.to_string(), &report::rate(rate)]);
+    let (plain, told) = (function(&[]).await?, function(&["--telemetry"]).await?);
+    report::row(&["function", &FUNCTION.to_string(), &report::rate(plain)]);
+    report::row(&["function + telemetry", &FUNCTION.to_string(), &report::rate(told)]);
 
     let receiver = receiver()?;
     let url = format!("http://{receiver}/");
@@ -31,7 +30,14 @@ pub(crate) async fn run() -> Result<()> {
     fill(&server, HTTP).await?;
     let rate = drain(&server, HTTP).await?;
     report::row(&["HTTP", &HTTP.to_string(), &report::rate(rate)]);
+    println!("with telemetry (metrics, log spans) / without: {:.2}", told / plain);
     Ok(())
+}
+
+async fn function(arguments: &[&str]) -> Result<f64> {
+    let server = Server::start(arguments)?;
+    fill(&server, FUNCTION).await?;
+    drain(&server, FUNCTION).await
 }
 
 pub(crate) async fn backlog(size: u64) -> Result<()> {

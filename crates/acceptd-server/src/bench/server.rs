@@ -4,10 +4,10 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use acceptd::consumer::Consumer;
-use acceptd::{Acceptd, Done, Engine, Event, Limit, Outcome, State};
+use acceptd::{Acceptd, Done, Engine, Event, Limit, Outcome, Settings, State};
 use acceptd_http::HttpSettings;
 use acceptd_http::target::{Push, PushClient};
 use anyhow::Result;
@@ -16,6 +16,8 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use clap::Args;
 use serde::{Deserialize, Serialize};
+
+use crate::config::{Log, LogFormat};
 
 /// What the server consumes with.
 #[derive(Debug, Clone, Args)]
@@ -29,6 +31,9 @@ pub(crate) struct ServerArgs {
     /// Whether a limit that never holds anything is taken by each delivery.
     #[arg(long)]
     limited: bool,
+    /// Whether metrics are recorded and log lines filtered, as `serve` does.
+    #[arg(long)]
+    telemetry: bool,
     /// Deliveries that may run at once.
     #[arg(long, default_value_t = 1_024)]
     concurrency: usize,
@@ -124,6 +129,11 @@ async fn hold(event: Held, State(seen): State<Seen>) -> Outcome {
 /// Serves until it is killed; says on stdout where.
 pub(crate) async fn run(args: ServerArgs) -> Result<()> {
     let seen = Seen::default();
+    if args.telemetry {
+        crate::metrics::install().map_err(|failure| anyhow::anyhow!("{failure:?}"))?;
+        crate::logging::start(&Log { level: "info".to_owned(), format: LogFormat::Text });
+    }
+    let measure_every = if args.telemetry { Settings::default().measure_every } else { Duration::ZERO };
     let consumer = match args.consumer.as_str() {
         "function" => Consumer::new("noop", note),
         url => Consumer::to("noop", [Measured::TYPE], Arc::new(Push::new(PushClient::new()?, url, None)?)),
@@ -131,6 +141,7 @@ pub(crate) async fn run(args: ServerArgs) -> Result<()> {
     let consumer = consumer.concurrency(args.concurrency);
     let consumer = if args.limited { consumer.limit("wide") } else { consumer };
     let engine = Acceptd::open(&args.store)
+        .settings(Settings { measure_every, ..Settings::default() })
         .state(seen.clone())
         .limit(Limit::new("wide").rate("1000000/s burst 1000000")?.concurrency(1_000_000))
         .consumer(consumer)

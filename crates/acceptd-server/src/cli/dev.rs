@@ -17,7 +17,7 @@ use crate::config::{Config, ConsumerConfig, Goes, StoreUrl};
 use crate::demo::{self, UploadService};
 use crate::exit::{Exit, Failure, Result};
 use crate::server::{Server, bind};
-use crate::{logging, metrics, wiring};
+use crate::{logging, wiring};
 
 /// What to try.
 #[derive(Debug, Args)]
@@ -99,7 +99,7 @@ impl Dev {
 
     async fn serve(&self, config: &Config, builder: Acceptd, console: &Console) -> Result<Server> {
         let listener = self.bind(config.server.listen, console).await?;
-        Server::start(listener, builder, &config.server, Some(metrics::install()?)).await
+        Server::start(listener, builder, config).await
     }
 
     async fn bind(&self, address: SocketAddr, console: &Console) -> Result<TcpListener> {

@@ -6,7 +6,7 @@ use crate::cli::output::{Console, complain};
 use crate::config::{Config, Loaded};
 use crate::exit::Result;
 use crate::server::{Server, bind};
-use crate::{logging, metrics, wiring};
+use crate::{logging, wiring};
 
 /// Serves until a signal stops it.
 pub(crate) async fn run(flags: &ServerFlags, console: &Console) -> Result {
@@ -14,7 +14,7 @@ pub(crate) async fn run(flags: &ServerFlags, console: &Console) -> Result {
     let builder = wiring::builder(&config)?;
     logging::start(&config.log);
     let listener = bind(config.server.listen).await?;
-    let server = Server::start(listener, builder, &config.server, Some(metrics::install()?)).await?;
+    let server = Server::start(listener, builder, &config).await?;
     warn(&config);
     if config.consumers.is_empty() {
         let place = file.map_or("there is no acceptd.toml here".to_owned(), |file| file.display().to_string());

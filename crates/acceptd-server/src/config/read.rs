@@ -12,7 +12,8 @@ use acceptd::limit::Limit;
 use super::event;
 use super::section::Section;
 use super::{
-    Bytes, CatalogConfig, Config, ConsumerConfig, Goes, Log, LogFormat, Notify, Server, StoreUrl, Undeclared, WebUrl,
+    Bytes, CatalogConfig, Config, ConsumerConfig, Goes, Log, LogFormat, Notify, Server, StoreUrl, Telemetry,
+    Undeclared, WebUrl,
 };
 
 /// Reads all sections.
@@ -30,12 +31,13 @@ pub(super) fn read(mut root: Section<'_>, base: &Path) -> Config {
     log.finish();
     let catalog = read_catalog(root.section("catalog"));
     let events = root.named("events").into_iter().map(|(name, section)| event::read(name, section, base)).collect();
+    let telemetry = read_telemetry(root.section("telemetry"));
     let limits = root.named("limits").into_iter().map(|(name, section)| read_limit(name, section));
     let limits: Vec<Limit> = limits.collect();
     let consumers = root.named("consumers").into_iter();
     let consumers = consumers.filter_map(|(name, section)| read_consumer(name, section, base, &limits)).collect();
     root.finish();
-    Config { server, store: url, log: log_config, catalog, events, limits, consumers }
+    Config { server, store: url, log: log_config, telemetry, catalog, events, limits, consumers }
 }
 
 /// Whether this is a level for all, or levels by module, separated by commas.
@@ -107,6 +109,27 @@ fn read_catalog(mut section: Section<'_>) -> CatalogConfig {
     }
     section.finish();
     catalog
+}
+
+fn read_telemetry(mut section: Section<'_>) -> Telemetry {
+    let telemetry = Telemetry {
+        metrics: section.get("metrics", true),
+        otlp_endpoint: section.optional("otlp_endpoint"),
+        service_name: section.get("service_name", "acceptd".to_owned()),
+    };
+    if let Some(WebUrl(url)) = &telemetry.otlp_endpoint {
+        if cfg!(not(feature = "otlp")) {
+            section.wrong("otlp_endpoint", "this acceptd was built without the feature `otlp`");
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            section.wrong("otlp_endpoint", "it must end with a path, without `?` and `#`");
+        }
+    }
+    if telemetry.service_name.trim().is_empty() {
+        section.wrong("service_name", "it must not be empty");
+    }
+    section.finish();
+    telemetry
 }
 
 /// What the HTTP side takes at most, when nothing else is said.

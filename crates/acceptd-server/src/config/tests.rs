@@ -116,6 +116,15 @@ fn wrong_values_say_what_was_expected() {
             ":2: store.url: \"mysql://u:***@h/d\" names no store; write sqlite:FILE",
         ),
         ("[log]\nformat = \"xml\"", ":2: log.format: \"xml\" must be \"text\" or \"json\""),
+        (
+            "[telemetry]\notlp_endpoint = \"collector:4318\"",
+            ":2: telemetry.otlp_endpoint: \"collector:4318\" is not an http or https URL",
+        ),
+        (
+            "[telemetry]\notlp_endpoint = \"http://c:4318/?a\"",
+            ":2: telemetry.otlp_endpoint: it must end with a path, without `?` and `#`",
+        ),
+        ("[telemetry]\nservice_name = \"\"", ":2: telemetry.service_name: it must not be empty"),
         ("server = 5", ":1: server: this is a section, not a value"),
         ("[server\n", ":1: "),
         ("[server]\nlease = \"1s\"\nlease = \"2s\"", ":3: duplicate key"),

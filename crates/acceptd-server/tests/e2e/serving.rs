@@ -48,16 +48,25 @@ fn an_open_address_is_warned_of() {
     server.line("listening on http://0.0.0.0:");
 }
 
-#[test]
-fn it_serves_its_metrics() {
+/// What `/metrics` of a server with this configuration answers.
+fn metrics(configuration: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("acceptd.toml"), configuration).unwrap();
     let server = Running::serve(folder.path(), &SERVE);
     let address = server.url.trim_start_matches("http://");
     let mut stream = std::net::TcpStream::connect(address).unwrap();
     std::io::Write::write_all(&mut stream, b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn it_serves_its_metrics_unless_it_shall_not() {
+    let answer = metrics("");
     assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("acceptd_build_info{"), "{answer}");
+    let answer = metrics("[telemetry]\nmetrics = false\n");
+    assert!(answer.starts_with("HTTP/1.1 404") && answer.contains("metrics are not collected here"), "{answer}");
 }
 
 /// A consumer whose endpoint takes the request and never answers.

@@ -99,6 +99,7 @@ pub async fn rescue_takes_from_silent_nodes(store: Arc<dyn Store>) {
     let rescued = store.rescue(node(2), LEASE, at(11)).await.unwrap();
     assert_eq!(rescued.len(), 1);
     assert_eq!((rescued[0].delivery.state, rescued[0].delivery.attempts), (State::Waiting, 1));
+    assert_eq!(rescued[0].attempt, Some(store.chain(id).await.unwrap().attempts.remove(0)));
     let next = claim_for(&*store, 2, "c", at(11)).await;
     assert_eq!((next.delivery.id, next.delivery.attempts, next.delivery.fence), (lost.delivery.id, 2, 2));
     assert_eq!(refusal(&*store, &lost, done(), at(12)).await, ErrorKind::StaleFence);
@@ -138,6 +139,8 @@ pub async fn a_rescue_of_the_last_attempt_makes_a_dead_letter(store: Arc<dyn Sto
         serve(&*store, 2, &["c"], later).await;
         let rescued = store.rescue(node(2), LEASE, later).await.unwrap();
         assert_eq!((rescued.len(), rescued[0].notified.len()), (1, usize::from(round == MAX_ATTEMPTS)));
+        let ended = (round == MAX_ATTEMPTS).then_some(Status::Failed);
+        assert_eq!((rescued[0].ended, rescued[0].kind.as_deref()), (ended, ended.map(|_| "a")));
     }
     let letter = store.dead_letters(ALL).await.unwrap().items.remove(0);
     assert_eq!(letter.attempt.unwrap().failure.unwrap().code, "lost");

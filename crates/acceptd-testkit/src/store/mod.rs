@@ -162,6 +162,8 @@ macro_rules! store_suite {
             notifications_come_by_page_or_after_a_place
             a_notification_is_read_once
             consumers_are_listed_with_what_they_have
+            consumers_know_their_dead_letters_and_how_long_they_are_behind
+            an_accept_names_the_events_it_stored
             health_counts_what_waits_or_runs
             the_unknown_is_not_found
         }

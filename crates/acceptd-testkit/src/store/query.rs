@@ -200,3 +200,38 @@ pub async fn the_unknown_is_not_found(store: Arc<dyn Store>) {
     assert_eq!(store.delivery(delivery).await.unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!(store.steps(delivery).await.unwrap(), []);
 }
+
+/// A consumer's dead letters are counted, and since when the oldest delivery could have run: its due time when that was
+/// later. What is not due is no reason to hurry.
+pub async fn consumers_know_their_dead_letters_and_how_long_they_are_behind(store: Arc<dyn Store>) {
+    serve(&*store, 1, &["c", "d"], START).await;
+    for second in [1, 2] {
+        dead_letter(&*store, "c", at(second)).await;
+    }
+    accept("a").now(at(3)).due(at(1_000)).deliver_to("c").to(&*store).await;
+    let view = async |name: &str, now| {
+        let views = store.consumers(now).await.unwrap();
+        views.into_iter().find(|view| view.name == name).unwrap()
+    };
+    let c = view("c", at(4)).await;
+    assert_eq!((c.waiting, c.dead, c.oldest, c.ready_since), (1, 2, Some(at(3)), None));
+    accept("a").now(at(5)).due(at(7)).deliver_to("c").to(&*store).await;
+    accept("a").now(at(6)).deliver_to("c").to(&*store).await;
+    assert_eq!(view("c", at(6)).await.ready_since, Some(at(6)));
+    assert_eq!(view("c", at(9)).await.ready_since, Some(at(6)));
+    run(&*store, "c", done(), at(9)).await;
+    let c = view("c", at(10)).await;
+    assert_eq!((c.waiting, c.ready_since), (2, Some(at(7))));
+    assert_eq!((view("d", at(10)).await.dead, view("d", at(10)).await.ready_since), (0, None));
+}
+
+/// An accept names the root events that it stored, in the order of the request; none that were known before.
+pub async fn an_accept_names_the_events_it_stored(store: Arc<dyn Store>) {
+    let keys = async |id| store.chain(id).await.unwrap().events.into_iter().map(|event| event.key).collect::<Vec<_>>();
+    let first = accept("a").id("one").deliver_to("c").to(&*store).await;
+    assert_eq!(first.events, keys(first.operation.id).await);
+    let second = accept("a").id("one").deliver_to("c").and("a").id("two").deliver_to("c").to(&*store).await;
+    assert_eq!((second.events.len(), second.events), (1, keys(second.operation.id).await));
+    let again = accept("a").id("two").deliver_to("c").to(&*store).await;
+    assert_eq!((again.operation.id, again.events), (second.operation.id, Vec::new()));
+}

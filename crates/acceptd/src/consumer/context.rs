@@ -8,8 +8,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::consumer::{Departure, Limiter, Reports, States};
 use crate::store::Claimed;
+use crate::telemetry::SpanSink;
 use crate::{
     DeliveryId, Done, Draft, Event, Fail, Notice, OperationId, Outcome, Result, Store, StoredEvent, Timestamp,
+    TraceContext,
 };
 
 /// One attempt: the event, who it is for, and what a handler may ask of the engine. Cheap to clone.
@@ -40,6 +42,10 @@ pub struct Running {
     pub emitted: Mutex<Vec<Result<Draft>>>,
     /// What the owner shall be told when the attempt ends well.
     pub notice: Mutex<Option<Notice>>,
+    /// Where in which trace the attempt is.
+    pub trace: TraceContext,
+    /// Who takes its spans, if they are recorded.
+    pub spans: Option<Arc<dyn SpanSink>>,
 }
 
 impl Context {
@@ -92,6 +98,17 @@ impl Context {
     /// How much time is left of the attempt. What a remote target is told is a little less: see [`Context::depart`].
     pub fn left(&self) -> Duration {
         self.0.ends.saturating_duration_since(Instant::now())
+    }
+
+    /// Where in which trace the attempt is: the place of its `process` span, which is the same whether anybody records
+    /// it or not. Requests to others carry it, or a place under it, as `traceparent`.
+    pub fn trace(&self) -> &TraceContext {
+        &self.0.trace
+    }
+
+    /// Who takes spans of this attempt; None where nobody records them.
+    pub fn spans(&self) -> Option<&dyn SpanSink> {
+        self.0.spans.as_deref()
     }
 
     /// Says that the attempt leaves for its target now: from here on its start counts for the rates that it keeps. A

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::engine::{Engine, Monitor};
 use crate::store::{Accept, Accepted, IdempotencyKey, OperationView, Replay};
-use crate::{Draft, Error, ErrorKind, Event, NewEvent, OperationId, Place, Result, Timestamp};
+use crate::{Draft, Error, ErrorKind, Event, NewEvent, OperationId, Place, Result, Timestamp, TraceContext};
 
 /// Wrong places that are told of one request.
 const PLACES_MAX: usize = 100;
@@ -23,6 +23,8 @@ pub struct Submission {
     pub priority: i8,
     /// Whose key it is, the key, and a digest of the request.
     pub idempotency: Option<(String, String, [u8; 32])>,
+    /// Where in which trace it is asked for. Events that do not say where they were created were created here.
+    pub trace: Option<TraceContext>,
 }
 
 impl Submission {
@@ -48,10 +50,12 @@ impl Engine {
     /// # Errors
     /// `InvalidArgument`, `InvalidData`, `UnknownEventType`, `KeyReused`; `Overloaded`, `StorageFull`, `ShuttingDown`:
     /// nothing was stored, ask again later.
-    pub async fn accept(&self, submission: Submission) -> Result<Accepted> {
+    pub async fn accept(&self, mut submission: Submission) -> Result<Accepted> {
         if self.is_draining() {
             return Err(Error::new(ErrorKind::ShuttingDown, "the server is stopping and accepts nothing more"));
         }
+        let started = tokio::time::Instant::now();
+        let sending = self.begin_send(&mut submission);
         let accept = self.plan_accept(submission)?;
         let named: Vec<_> = accept.events.iter().map(|new| (new.draft.kind.clone(), new.draft.id.clone())).collect();
         let accepted = self.0.store.accept(accept).await?;
@@ -60,6 +64,8 @@ impl Engine {
             self.observe_accepted(named.iter().filter(|(_, id)| is_new(id)).map(|(kind, _)| kind.as_ref()));
         }
         self.wake(&accepted.woken);
+        self.0.meter.accept.record(started.elapsed().as_secs_f64());
+        self.end_send(sending, &accepted);
         Ok(accepted)
     }
 

@@ -18,6 +18,7 @@ use crate::engine::schemas::Schemas;
 use crate::engine::{Attempts, Changes, Engine, Inner, catalog, check_consumers, maintenance};
 use crate::limit::{Limit, Policy};
 use crate::store::{Register, Serving};
+use crate::telemetry::{EngineMeter, SpanSink};
 use crate::{Clock, Error, Event, Ids, Result, SteadyClock, Store};
 
 /// What an operator may set; the defaults fit one machine.
@@ -45,6 +46,8 @@ pub struct Settings {
     pub observe: bool,
     /// For how many days these counts are kept.
     pub observation_retention: Duration,
+    /// How often gauges of what waits are set; zero is never.
+    pub measure_every: Duration,
 }
 
 impl Default for Settings {
@@ -62,6 +65,7 @@ impl Default for Settings {
             public_url: None,
             observe: true,
             observation_retention: 30 * DAY,
+            measure_every: Duration::from_secs(5),
         }
     }
 }
@@ -76,6 +80,7 @@ pub struct Acceptd {
     declared: BTreeMap<String, EventDeclaration>,
     limits: Vec<Limit>,
     problem: Option<Error>,
+    spans: Option<Arc<dyn SpanSink>>,
 }
 
 impl Acceptd {
@@ -100,6 +105,7 @@ impl Acceptd {
             declared: BTreeMap::new(),
             limits: Vec::new(),
             problem: None,
+            spans: None,
         }
     }
 
@@ -114,6 +120,13 @@ impl Acceptd {
     #[must_use]
     pub fn settings(mut self, settings: Settings) -> Self {
         self.settings = settings;
+        self
+    }
+
+    /// Gives spans of everything that happens to this sink. Without one none are made.
+    #[must_use]
+    pub fn spans(mut self, sink: Arc<dyn SpanSink>) -> Self {
+        self.spans = Some(sink);
         self
     }
 
@@ -240,6 +253,7 @@ impl Acceptd {
         let (store, now) = (self.store?, self.clock.now());
         let servings: Vec<Serving> = self.consumers.iter().zip(&policies).map(serving).collect();
         let router = Router::new(&servings, declared.keys(), self.consumers.iter().flat_map(|c| &c.emits));
+        let meter = EngineMeter::new(router.known());
         let node = Ids::after(0).next(now);
         let limits: Vec<Limit> = limits.into_values().collect();
         let register = Register { node, consumers: servings, limits: limits.clone(), lease: self.settings.lease, now };
@@ -266,6 +280,8 @@ impl Acceptd {
             closures: RwLock::default(),
             changes: Changes::default(),
             observer: Observer::default(),
+            meter,
+            spans: self.spans,
             draining: CancellationToken::new(),
             stopped: CancellationToken::new(),
             tracker: TaskTracker::new(),

@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
+use tracing::Instrument as _;
+
 use crate::engine::Engine;
+use crate::engine::execute::log_span;
 use crate::engine::settle::not_served;
+use crate::engine::tell::Seen;
 use crate::store::DeliveryView;
-use crate::{DeliveryId, ErrorKind, Outcome, ProgressReport, Result};
+use crate::{Delivery, DeliveryId, ErrorKind, Outcome, ProgressReport, Result};
 
 /// What a target calls about a delivery.
 #[derive(Debug)]
@@ -52,9 +56,13 @@ impl Engine {
 
     async fn end(&self, id: DeliveryId, fence: u64, outcome: Outcome) -> Result<()> {
         let DeliveryView { delivery, event, owner, .. } = self.0.store.delivery(id).await?;
-        let consumer = self.consumer(&delivery.consumer).ok_or_else(|| not_served(&delivery))?;
+        let served = self.0.served.get(&delivery.consumer).ok_or_else(|| not_served(&delivery))?;
         let _steady = self.0.steady.read().await;
-        let verdict = self.verdict(consumer, (&delivery, &event, owner.as_deref()), outcome, self.now());
-        self.store_end(&event, id, fence, verdict).await.map(drop)
+        let verdict = self.verdict(served.consumer(), (&delivery, &event, owner.as_deref()), outcome, self.now());
+        // It runs since it was claimed. A call for another attempt is refused; its span is that attempt's.
+        let delivery = Delivery { fence, ..delivery };
+        let seen = Seen { delivery: &delivery, event: &event, began: delivery.since };
+        let span = log_span(&delivery, &event);
+        self.end_attempt(served, seen, verdict).instrument(span).await.map(drop)
     }
 }

@@ -12,6 +12,10 @@ impl Engine {
     pub async fn cancel(&self, id: OperationId) -> Result<Monitor> {
         let stopped = self.0.store.cancel(id, self.now()).await?;
         self.0.running.stop(&stopped.running);
+        let canceled = &stopped.operation.operation;
+        if let Some((status, _)) = canceled.ended {
+            self.0.meter.operation_ended(&canceled.kind, status);
+        }
         self.after(stopped).await
     }
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use futures_util::FutureExt as _;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument as _, Span};
 
 use crate::consumer::{Context, Departure, Limiter, Running};
 use crate::engine::Engine;
@@ -13,7 +14,8 @@ use crate::engine::pace::Go;
 use crate::engine::served::Served;
 use crate::store::Claimed;
 use crate::target::Reply;
-use crate::{Fail, Outcome, Timestamp};
+use crate::telemetry::LOG_SPAN;
+use crate::{Delivery, Fail, Outcome, StoredEvent, Timestamp};
 
 /// How an attempt came to its end on this node.
 #[expect(clippy::large_enum_variant, reason = "one for each attempt, and most are the large one")]
@@ -43,23 +45,41 @@ pub(crate) fn start(engine: &Engine, claimed: Vec<Claimed>) {
         let (start, ends) = (engine.instant(claimed.start), claimed.delivery.deadline);
         let times = Times { start, ends: ends.map(|ends| engine.instant(ends)) };
         let (owned, served, claimed) = (engine.clone(), Arc::clone(served), Arc::new(claimed));
-        engine.0.tracker.spawn(async move {
+        let span = log_span(&claimed.delivery, &claimed.event);
+        let running = async move {
             run(&owned, &served, claimed, times).await;
             served.leave();
-        });
+        };
+        engine.0.tracker.spawn(running.instrument(span));
     }
+}
+
+/// What is logged in it says which attempt it is about, in a handler, too.
+pub(crate) fn log_span(delivery: &Delivery, event: &StoredEvent) -> Span {
+    tracing::info_span!(
+        LOG_SPAN,
+        operation = %delivery.operation,
+        trace_id = %event.trace().trace,
+        delivery = %delivery.id,
+        consumer = delivery.consumer,
+    )
 }
 
 async fn run(engine: &Engine, served: &Served, claimed: Arc<Claimed>, times: Times) {
     let (id, stop) = (claimed.delivery.id, CancellationToken::new());
+    let mut began = engine.now();
     engine.0.running.enter(id, stop.clone());
     engine.0.changes.touch(claimed.delivery.operation);
     let attempted = match claimed.keys.is_empty() || starts(engine, &claimed, times, &stop).await {
-        true => attempt(engine, served, &claimed, times, stop).await,
+        true => {
+            began = engine.now();
+            engine.tell_wait(&claimed, began);
+            attempt(engine, served, &claimed, times, stop).await
+        }
         false => Attempted::Unstarted,
     };
     engine.0.running.leave(id);
-    engine.finish(served, &claimed, attempted).await;
+    engine.finish(served, &claimed, began, attempted).await;
 }
 
 /// Waits until a delivery may start. False when it is stopped, or one of its limits was paused meanwhile.
@@ -93,6 +113,7 @@ async fn attempt(
     if !consumer.target.is_remote() {
         departure.depart();
     }
+    let trace = claimed.event.trace().of_attempt(&claimed.delivery);
     let context = Context::new(Running {
         claimed: Arc::clone(claimed),
         deadline: engine.now() + left,
@@ -105,6 +126,8 @@ async fn attempt(
         limiter: Arc::clone(&engine.0) as Arc<dyn Limiter>,
         emitted: Mutex::default(),
         notice: Mutex::default(),
+        spans: engine.0.spans.clone().filter(|_| trace.is_sampled()),
+        trace,
     });
     let ended = |outcome| Attempted::Ended(outcome, context.now());
     let reply = AssertUnwindSafe(consumer.target.deliver(context.clone())).catch_unwind();

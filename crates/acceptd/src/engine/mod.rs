@@ -31,10 +31,12 @@ mod pace;
 mod permit;
 mod route;
 mod schemas;
+mod send;
 mod served;
 mod service;
 mod settle;
 mod story;
+mod tell;
 
 pub use accept::Submission;
 pub use builder::{Acceptd, Settings};
@@ -49,6 +51,7 @@ pub use crate::wait::{Holder, WaitingOn};
 use crate::catalog::EventDeclaration;
 use crate::consumer::{Consumer, Reports, States};
 use crate::limit::Limit;
+use crate::telemetry::{EngineMeter, SpanSink};
 use crate::{Clock, Closure, DeliveryId, NodeId, Result, Store, Timestamp};
 use observe::Observer;
 use pace::Pacer;
@@ -83,6 +86,8 @@ pub(crate) struct Inner {
     closures: RwLock<HashMap<String, Closure>>,
     changes: Changes,
     observer: Observer,
+    meter: EngineMeter,
+    spans: Option<Arc<dyn SpanSink>>,
     draining: CancellationToken,
     stopped: CancellationToken,
     tracker: TaskTracker,
@@ -191,10 +196,6 @@ impl Engine {
     fn closure(&self, consumer: &str) -> Option<Closure> {
         let closures = self.0.closures.read().unwrap_or_else(PoisonError::into_inner);
         closures.get(consumer).filter(|closure| closure.holds_at(self.now())).cloned()
-    }
-
-    fn consumer(&self, name: &str) -> Option<&Consumer> {
-        self.0.served.get(name).map(|served| served.consumer())
     }
 }
 

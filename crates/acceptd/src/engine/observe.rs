@@ -119,8 +119,8 @@ impl Engine {
         self.observe_delivery(event, delivery, matches!(verdict, Verdict::Retry { .. }));
         if let (true, Verdict::Done { emit, .. }) = (self.settings().observe, verdict) {
             // What is not declared was counted before.
-            let declares =
-                |kind: &str| self.consumer(&delivery.consumer).is_none_or(|consumer| consumer.declares(kind));
+            let served = self.0.served.get(&delivery.consumer);
+            let declares = |kind: &str| served.is_none_or(|served| served.consumer().declares(kind));
             let declared = emit.iter().map(|new| &new.draft).filter(|draft| declares(&draft.kind));
             declared.for_each(|draft| self.note_emitted(event, &delivery.consumer, draft, false));
         }

@@ -26,6 +26,11 @@ impl Router {
         Self { servings: servings.to_vec(), known, remembered: RwLock::default() }
     }
 
+    /// The event types that are known by name.
+    pub(crate) fn known(&self) -> impl Iterator<Item = &String> {
+        self.known.iter()
+    }
+
     /// A root event with its consumers.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use crate::consumer::Consumer;
 use crate::limit::Policy;
 use crate::store::{Claims, Wanted};
+use crate::telemetry::ConsumerMeter;
 
 /// By how much one attempt moves the mean of how long they take: one part in so many.
 const MEAN_OF: u64 = 8;
@@ -24,12 +25,14 @@ pub(crate) struct Served {
     paused: AtomicBool,
     /// The mean of how long attempts that ended well took, in microseconds; 0 while none did.
     mean: AtomicU64,
+    meter: ConsumerMeter,
     /// Wakes whoever claims for it.
     wake: Arc<Notify>,
 }
 
 impl Served {
     pub(crate) fn new(consumer: Consumer, policy: Policy, wake: Arc<Notify>) -> Self {
+        let meter = ConsumerMeter::new(&consumer.name);
         Self {
             consumer,
             policy,
@@ -37,6 +40,7 @@ impl Served {
             ramp: AtomicUsize::new(usize::MAX),
             paused: AtomicBool::new(false),
             mean: AtomicU64::new(0),
+            meter,
             wake,
         }
     }
@@ -48,6 +52,11 @@ impl Served {
     /// How its deliveries wait.
     pub(crate) fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    /// What is measured of it.
+    pub(crate) fn meter(&self) -> &ConsumerMeter {
+        &self.meter
     }
 
     /// Attempts that run now on this node.

@@ -6,6 +6,7 @@ use crate::consumer::Consumer;
 use crate::engine::Engine;
 use crate::engine::execute::Attempted;
 use crate::engine::served::Served;
+use crate::engine::tell::Seen;
 use crate::store::{Claimed, HoldId, Settle, Settled, Verdict};
 use crate::{
     Data, Delivery, DeliveryId, Done, Draft, Error, ErrorKind, Fail, Failure, Next, Outcome, Result, StoredEvent,
@@ -19,18 +20,19 @@ const THROTTLE_MAX: Duration = Duration::from_secs(24 * 3600);
 
 impl Engine {
     /// Stores how an attempt on this node ended.
-    pub(crate) async fn finish(&self, served: &Served, claimed: &Claimed, attempted: Attempted) {
+    pub(crate) async fn finish(&self, served: &Served, claimed: &Claimed, began: Timestamp, attempted: Attempted) {
         let (consumer, Claimed { delivery, event, owner, .. }) = (served.consumer(), claimed);
+        let seen = Seen { delivery, event, began };
         let release = |unfinished| Verdict::Release { unfinished };
         let _steady = self.0.steady.read().await;
         let stored = match attempted {
             Attempted::Ended(outcome, at) => {
                 let verdict = self.verdict(consumer, (delivery, event, owner.as_deref()), outcome, at);
                 self.hold_off(claimed, &verdict);
-                self.store_end(event, delivery.id, delivery.fence, verdict).await.map(drop)
+                self.end_attempt(served, seen, verdict).await.map(drop)
             }
-            Attempted::TakenOver(lease) => self.hand_over(consumer, (delivery, event), lease).await,
-            Attempted::Stopped => self.store_end(event, delivery.id, delivery.fence, release(true)).await.map(drop),
+            Attempted::TakenOver(lease) => self.hand_over(served, seen, lease).await,
+            Attempted::Stopped => self.end_attempt(served, seen, release(true)).await.map(drop),
             Attempted::Unstarted => self.store_end(event, delivery.id, delivery.fence, release(false)).await.map(drop),
         };
         self.0.reports.take(delivery.id);
@@ -137,20 +139,15 @@ impl Engine {
         }
     }
 
-    async fn hand_over(
-        &self,
-        consumer: &Consumer,
-        (delivery, event): (&Delivery, &StoredEvent),
-        lease: Duration,
-    ) -> Result<()> {
-        let now = self.now();
+    async fn hand_over(&self, served: &Served, seen: Seen<'_>, lease: Duration) -> Result<()> {
+        let (now, delivery) = (self.now(), seen.delivery);
         match self.0.store.extend(delivery.id, delivery.fence, now + lease, now).await {
             // The target may have called its end in before its 202 was read.
             Err(error) if error.kind() == ErrorKind::AlreadySettled => Ok(()),
             Err(error) if error.is_retryable() => {
                 let fail = Fail::retry("taken-over", format!("the lease could not be stored: {error}"));
-                let verdict = self.failed(consumer, delivery, fail);
-                self.store_end(event, delivery.id, delivery.fence, verdict).await.map(drop)
+                let verdict = self.failed(served.consumer(), delivery, fail);
+                self.end_attempt(served, seen, verdict).await.map(drop)
             }
             other => other,
         }
@@ -175,7 +172,12 @@ impl Engine {
             "/acceptd" => Draft { source: format!("/consumers/{}", consumer.name).into(), ..draft },
             _ => draft,
         };
-        let routed = done.emit.iter().cloned().map(|draft| self.0.router.emitted(source(draft), owner)).collect();
+        let routed = done.emit.iter().cloned().enumerate().map(|(index, draft)| {
+            let mut draft = source(draft);
+            self.place_emitted((delivery, event), index, &mut draft);
+            self.0.router.emitted(draft, owner)
+        });
+        let routed = routed.collect();
         let emit = match routed {
             Ok(emit) => emit,
             Err(error) => {

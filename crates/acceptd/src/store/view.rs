@@ -6,8 +6,8 @@ use super::turnstile::{Blocker, Bound, Grant, Hold, HoldId};
 use crate::delivery::State;
 use crate::limit::{Limit, LimitChange};
 use crate::{
-    Attempt, Closure, Data, Delivery, DeliveryId, Failure, Notification, NotificationId, Operation, OperationId,
-    Status, StoredEvent, Timestamp,
+    Attempt, Closure, Data, Delivery, DeliveryId, EventKey, Failure, Notification, NotificationId, Operation,
+    OperationId, Status, StoredEvent, Timestamp,
 };
 
 /// An accepted operation.
@@ -19,6 +19,8 @@ pub struct Accepted {
     pub replay: Replay,
     /// Ids of root events of the request that were accepted before, in another operation.
     pub known: Vec<KnownEvent>,
+    /// The root events that were stored, in the order of the request; none when it is not new.
+    pub events: Vec<EventKey>,
     /// The consumers that got deliveries, each once.
     pub woken: Vec<String>,
     /// The earliest instant they may run.
@@ -52,6 +54,8 @@ pub struct Settled {
     pub delivery: Delivery,
     /// How the operation ended, when it ended with this.
     pub ended: Option<Status>,
+    /// The operation's type, when it ended with this.
+    pub kind: Option<String>,
     /// Consumers that got new deliveries, or whose limits have room again.
     pub woken: Vec<String>,
     /// Whom a notification was written for; None inside is nobody in particular.
@@ -76,6 +80,12 @@ pub struct Stopped {
 pub struct Rescued {
     /// The delivery afterwards.
     pub delivery: Delivery,
+    /// The record of the attempt that was lost.
+    pub attempt: Option<Attempt>,
+    /// How the operation ended, when it ended with this.
+    pub ended: Option<Status>,
+    /// The operation's type, when it ended with this.
+    pub kind: Option<String>,
     /// Notifications written, when it ended its operation.
     pub notified: Vec<NotificationId>,
     /// Consumers that got new deliveries, or whose limits have room again.
@@ -348,8 +358,12 @@ pub struct ConsumerView {
     pub waiting: u64,
     /// Deliveries that run.
     pub running: u64,
+    /// Dead letters.
+    pub dead: u64,
     /// Since when the oldest waiting delivery waits.
     pub oldest: Option<Timestamp>,
+    /// Since when the oldest waiting delivery could run, as far as its due time goes.
+    pub ready_since: Option<Timestamp>,
     /// Its closure that holds now.
     pub closure: Option<Closure>,
 }

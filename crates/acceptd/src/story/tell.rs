@@ -40,7 +40,7 @@ pub(crate) fn tell(chain: &Chain, how: Circumstances) -> Story {
         kind: operation.kind.clone(),
         status: how.status,
         owner: operation.owner.clone(),
-        trace_id: None,
+        trace_id: chain.events.first().map(|event| event.trace().trace.to_string()),
         create_time: operation.created,
         end_time,
         read_time: how.now,

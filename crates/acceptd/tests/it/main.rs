@@ -15,5 +15,7 @@ mod failure;
 mod fixture;
 mod held;
 mod limits;
-mod story;
 mod schemas;
+mod story;
+mod telemetry;
+mod traces;

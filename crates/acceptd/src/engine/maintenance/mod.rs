@@ -1,5 +1,6 @@
 //! Services beside the hot path, one file each.
 
+mod measure;
 mod observe;
 mod prune;
 mod report;
@@ -15,4 +16,7 @@ pub(crate) fn start(engine: &Engine) {
     service::start::<prune::Prune>(engine);
     service::start::<report::Report>(engine);
     service::start::<observe::Observe>(engine);
+    if !engine.settings().measure_every.is_zero() {
+        service::start::<measure::Measure>(engine);
+    }
 }

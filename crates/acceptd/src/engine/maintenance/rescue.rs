@@ -42,6 +42,7 @@ pub(crate) async fn rescue_once(engine: &Engine) -> Result<()> {
     for rescued in &rescued {
         let (id, consumer) = (rescued.delivery.id, &rescued.delivery.consumer);
         tracing::info!(delivery = %id, consumer, operation = %rescued.delivery.operation, "rescued a delivery");
+        engine.tell_rescued(rescued).await;
         inner.changes.touch(rescued.delivery.operation);
         if rescued.delivery.state.has_ended()
             && let Ok(view) = inner.store.delivery(id).await

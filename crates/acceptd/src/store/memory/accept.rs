@@ -23,11 +23,12 @@ impl Tables {
         self.check_backlog(&accept)?;
         let new = plan::accept(&accept, &mut self.ids);
         let operation = new.operation.clone();
+        let events = new.events.iter().map(|(event, _)| event.key).collect();
         let woken = self.add(new, accept.due);
         if let Some(IdempotencyKey { scope, key, fingerprint, expires }) = accept.idempotency {
             self.keys.insert((scope, key), KeptKey { fingerprint, operation: operation.id, expires });
         }
-        Ok(Accepted { operation, replay: Replay::New, known, woken, due: accept.due })
+        Ok(Accepted { operation, replay: Replay::New, known, events, woken, due: accept.due })
     }
 
     /// Writes a new operation. Answers the consumers that got deliveries.
@@ -98,6 +99,6 @@ impl Tables {
     fn again(&self, operation: OperationId, replay: Replay, known: Vec<KnownEvent>) -> Result<Accepted> {
         let operation = self.operation(operation)?.clone();
         let due = operation.created;
-        Ok(Accepted { operation, replay, known, woken: Vec::new(), due })
+        Ok(Accepted { operation, replay, known, events: Vec::new(), woken: Vec::new(), due })
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::settle::Applied;
 use super::{Node, Tables};
 use crate::delivery::{Action, State};
 use crate::store::{Register, Registered, Rescued, Serving, plan};
@@ -75,9 +76,9 @@ impl Tables {
         for delivery in lost {
             let operation = self.operation(delivery.operation)?.clone();
             let change = plan::act(&Action::Rescue, &delivery, operation, now, &mut self.ids)?;
-            let delivery = change.delivery.clone();
-            let applied = self.apply(change, now);
-            rescued.push(Rescued { delivery, notified: applied.notified, woken: applied.woken });
+            let (delivery, attempt) = (change.delivery.clone(), change.attempt.clone());
+            let Applied { ended, kind, woken, notified } = self.apply(change, now);
+            rescued.push(Rescued { delivery, attempt, ended, kind, notified, woken });
         }
         Ok(rescued)
     }

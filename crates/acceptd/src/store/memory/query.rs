@@ -185,11 +185,15 @@ impl Tables {
 
     fn consumer(&self, name: &str, now: Timestamp) -> ConsumerView {
         let is_running = |delivery: &&Delivery| delivery.state == State::Running && delivery.consumer == name;
+        let is_dead = |delivery: &&Delivery| delivery.state == State::Dead && delivery.consumer == name;
+        let ready = self.waiting(name).filter(|delivery| delivery.due <= now);
         ConsumerView {
             name: name.to_owned(),
             waiting: self.waiting(name).count() as u64,
             running: self.live().filter(is_running).count() as u64,
+            dead: self.deliveries.values().filter(is_dead).count() as u64,
             oldest: self.waiting(name).map(|delivery| delivery.since).min(),
+            ready_since: ready.map(|delivery| delivery.since.max(delivery.due)).min(),
             closure: self.shut_by(name, now).cloned(),
         }
     }

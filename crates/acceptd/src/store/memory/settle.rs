@@ -12,6 +12,7 @@ use crate::{Closure, Delivery, DeliveryId, Error, NotificationId, ProgressReport
 #[derive(Debug, Default)]
 pub(super) struct Applied {
     pub(super) ended: Option<Status>,
+    pub(super) kind: Option<String>,
     pub(super) woken: Vec<String>,
     pub(super) notified: Vec<NotificationId>,
 }
@@ -26,11 +27,11 @@ impl Tables {
         let change = plan::settle(settle, delivery, operation, cause, &mut self.ids)?;
         let delivery = change.delivery.clone();
         let permits = self.turnstile.keys_of_permits(HoldId::of(&before));
-        let Applied { ended, woken, notified } = self.apply(change, settle.now);
+        let Applied { ended, kind, woken, notified } = self.apply(change, settle.now);
         if let Some((limit, throttled)) = plan::lesson(settle) {
             self.learn((&before, permits), limit, throttled, settle.now);
         }
-        Ok(Settled { delivery, ended, woken, notified })
+        Ok(Settled { delivery, ended, kind, woken, notified })
     }
 
     /// What a target said of its limits: those that the delivery took, or else its consumer, are left alone.
@@ -60,6 +61,7 @@ impl Tables {
     pub(super) fn apply(&mut self, change: Change, now: Timestamp) -> Applied {
         let mut applied = Applied {
             ended: change.operation.ended.filter(|_| change.concluded).map(|(status, _)| status),
+            kind: change.concluded.then(|| change.operation.kind.clone()),
             woken: consumers_of(&change.deliveries),
             notified: change.notifications.iter().map(|notification| notification.id).collect(),
         };

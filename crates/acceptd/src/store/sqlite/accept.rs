@@ -29,15 +29,16 @@ pub(super) fn accept(book: &mut Book<'_>, accept: &Accept) -> Try<Accepted> {
     check_backlog(book, &accept)?;
     let new = plan::accept(&accept, &mut book.ids);
     let woken = book.add_new(&new, accept.due)?;
+    let events = new.events.iter().map(|(event, _)| event.key).collect();
     if let Some(key) = &accept.idempotency {
         keep_key(book, key, new.operation.id)?;
     }
-    Ok(Accepted { operation: new.operation, replay: Replay::New, known, woken, due: accept.due })
+    Ok(Accepted { operation: new.operation, replay: Replay::New, known, events, woken, due: accept.due })
 }
 
 fn again(operation: Operation, replay: Replay, known: Vec<KnownEvent>) -> Accepted {
     let due = operation.created;
-    Accepted { operation, replay, known, woken: Vec::new(), due }
+    Accepted { operation, replay, known, events: Vec::new(), woken: Vec::new(), due }
 }
 
 /// What was accepted under this key, while the key and the operation are kept.

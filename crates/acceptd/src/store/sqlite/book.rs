@@ -59,7 +59,9 @@ struct Sql<'c> {
 #[derive(Debug)]
 pub(super) struct Applied {
     pub(super) delivery: Delivery,
+    pub(super) attempt: Option<Attempt>,
     pub(super) ended: Option<Status>,
+    pub(super) kind: Option<String>,
     pub(super) woken: Vec<String>,
     pub(super) notified: Vec<NotificationId>,
 }
@@ -418,12 +420,14 @@ impl<'c> Book<'c> {
         }
         fault::crash_point("settle.inside");
         let mut applied = Applied {
+            attempt: change.attempt,
             ended: change.operation.ended.filter(|_| change.concluded).map(|(status, _)| status),
+            kind: change.concluded.then(|| change.operation.kind.clone()),
             woken: consumers_of(&change.deliveries),
             notified: change.notifications.iter().map(|notification| notification.id).collect(),
             delivery: change.delivery,
         };
-        if let Some(attempt) = &change.attempt {
+        if let Some(attempt) = &applied.attempt {
             self.add_attempt(attempt)?;
         }
         self.put_result(before.id, before.state, change.result.as_ref())?;

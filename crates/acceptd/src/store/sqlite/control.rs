@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rusqlite::{OptionalExtension as _, params};
 
-use super::book::Book;
+use super::book::{Applied, Book};
 use super::error::Try;
 use super::names::{Names, add_closure};
 use super::query;
@@ -193,7 +193,8 @@ pub(super) fn rescue(book: &mut Book<'_>, me: NodeId, lease: Duration, now: Time
         let operation = book.operation(delivery.operation)?;
         let change = plan::act(&Action::Rescue, &delivery, operation, now, &mut book.ids)?;
         let applied = book.apply(delivery.fence, &delivery, change)?;
-        rescued.push(Rescued { delivery: applied.delivery, notified: applied.notified, woken: applied.woken });
+        let Applied { delivery, attempt, ended, kind, woken, notified } = applied;
+        rescued.push(Rescued { delivery, attempt, ended, kind, notified, woken });
     }
     Ok(rescued)
 }

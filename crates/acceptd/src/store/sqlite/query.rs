@@ -338,6 +338,14 @@ const COUNT: [&str; 2] = [
 ];
 const RUNNING: &str =
     "SELECT consumer, count(*) FROM deliveries INDEXED BY deliveries_running WHERE state = 1 GROUP BY consumer";
+const DEAD: &str =
+    "SELECT consumer, count(*) FROM deliveries INDEXED BY deliveries_dead_of WHERE state = 3 GROUP BY consumer";
+const READY: [&str; 2] = [
+    "SELECT min(max(since, due)) FROM (SELECT since, due FROM deliveries INDEXED BY deliveries_ready \
+     WHERE state = 0 AND ready = 1 AND consumer = ?1 AND due <= ?3 LIMIT ?2)",
+    "SELECT min(max(since, due)) FROM (SELECT since, due FROM deliveries INDEXED BY deliveries_due \
+     WHERE state = 0 AND ready = 0 AND consumer = ?1 AND due <= ?3 LIMIT ?2)",
+];
 
 /// Every statement that must be answered by an index, for the query plan tests.
 #[cfg(test)]
@@ -352,7 +360,8 @@ pub(super) fn statements() -> Vec<&'static str> {
         FIRST_SIZES,
         FIRST_ATTEMPTS,
     ];
-    all.extend([HAS_WAITING, NEXT_TURN, OF_TURN, BEFORE_ORDERED]);
+    all.extend([HAS_WAITING, NEXT_TURN, OF_TURN, BEFORE_ORDERED, DEAD]);
+    all.extend(READY);
     all.extend(WAITING);
     all.extend(COUNT);
     all.extend(AHEAD);
@@ -374,10 +383,25 @@ pub(super) fn oldest(conn: &Connection, consumer: i64) -> Try<Option<Timestamp>>
     Ok(oldest.map(Timestamp::from_micros))
 }
 
+/// Since when the oldest waiting delivery of a consumer could run; as exact as [`oldest`].
+fn ready_since(conn: &Connection, consumer: i64, now: Timestamp) -> Try<Option<Timestamp>> {
+    let mut oldest = None;
+    for sql in READY {
+        let range = params![consumer, OLDEST_EXACT, now.as_micros()];
+        let among: Option<i64> = conn.prepare_cached(sql)?.query_row(range, |row| row.get(0))?;
+        oldest = oldest.into_iter().chain(among).min();
+    }
+    Ok(oldest.map(Timestamp::from_micros))
+}
+
+fn by_consumer(conn: &Connection, sql: &str) -> Try<BTreeMap<i64, i64>> {
+    let mut sql = conn.prepare_cached(sql)?;
+    let counts = sql.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(counts.collect::<rusqlite::Result<_>>()?)
+}
+
 pub(super) fn consumers(conn: &Connection, now: Timestamp) -> Try<Vec<ConsumerView>> {
-    let mut sql = conn.prepare_cached(RUNNING)?;
-    let counts = sql.query_map([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))?;
-    let running = counts.collect::<rusqlite::Result<BTreeMap<i64, i64>>>()?;
+    let (running, dead) = (by_consumer(conn, RUNNING)?, by_consumer(conn, DEAD)?);
     let mut sql = conn.prepare_cached(
         "SELECT gate, since, until, by, reason, consumer FROM closures \
          WHERE gate = 0 AND since <= ?1 AND (until IS NULL OR until > ?1) ORDER BY id DESC",
@@ -400,8 +424,10 @@ pub(super) fn consumers(conn: &Connection, now: Timestamp) -> Try<Vec<ConsumerVi
             continue;
         }
         let oldest = if waiting > 0 { oldest(conn, id)? } else { None };
+        let ready_since = if waiting > 0 { ready_since(conn, id, now)? } else { None };
         let (waiting, running) = (waiting.unsigned_abs(), running.unsigned_abs());
-        views.push(ConsumerView { name, waiting, running, oldest, closure });
+        let dead = dead.get(&id).copied().unwrap_or_default().unsigned_abs();
+        views.push(ConsumerView { name, waiting, running, dead, oldest, ready_since, closure });
     }
     Ok(views)
 }

@@ -2,7 +2,7 @@
 
 use rusqlite::params;
 
-use super::book::{self, Book};
+use super::book::{self, Applied, Book};
 use super::error::{Stop, Try};
 use super::turnstile::lock;
 use crate::delivery::{Action, transition};
@@ -35,7 +35,8 @@ fn settle_one(book: &mut Book<'_>, settle: &Settle, before: &Delivery) -> Try<Se
     if let Some((limit, throttled)) = plan::lesson(settle) {
         learn(book, (before, permits), limit, throttled, settle.now)?;
     }
-    Ok(Settled { delivery: applied.delivery, ended: applied.ended, woken: applied.woken, notified: applied.notified })
+    let Applied { delivery, ended, kind, woken, notified, .. } = applied;
+    Ok(Settled { delivery, ended, kind, woken, notified })
 }
 
 /// What a target said of its limits: those that the delivery took, or else its consumer, are left alone.

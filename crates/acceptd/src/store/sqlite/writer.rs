@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::book::Book;
 use super::error::{self, Stop, Try};
+use crate::telemetry::{STORE_COMMIT_COMMANDS, STORE_COMMIT_SECONDS};
 use crate::{Error, Result, fault};
 
 /// What a command is, as far as crash points and planted bugs are concerned.
@@ -153,8 +154,8 @@ pub(super) fn work(
 
 #[expect(clippy::cast_precision_loss, reason = "a batch has few commands")]
 fn measure(took: Duration, commands: usize) {
-    metrics::histogram!("acceptd_store_commit_seconds").record(took.as_secs_f64());
-    metrics::histogram!("acceptd_store_commit_commands").record(commands as f64);
+    metrics::histogram!(STORE_COMMIT_SECONDS).record(took.as_secs_f64());
+    metrics::histogram!(STORE_COMMIT_COMMANDS).record(commands as f64);
 }
 
 /// Applies a batch in one transaction; every command has its answer afterwards.
