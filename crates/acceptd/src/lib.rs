@@ -22,6 +22,8 @@ pub mod outcome;
 pub mod retry;
 pub mod store;
 pub mod target;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod timestamp;
 pub mod wait;
 

@@ -23,6 +23,8 @@ pub use emits::{Declares, Emits, EventSet};
 pub use handler::{Handler, IntoOutcome};
 pub use limits::{Acquiring, HeldPermit, LimitHandle, Limiter, Limits};
 pub use progress::{Progress, Reports};
+#[cfg(feature = "testing")]
+pub(crate) use steps::BeforeStep;
 pub use steps::Steps;
 
 use crate::duration::IntoDuration;

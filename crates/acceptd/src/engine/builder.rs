@@ -9,12 +9,15 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::consumer::{Consumer, Reports, States};
+use crate::engine::chance::Chance;
 use crate::engine::dispatch::Dispatcher;
 use crate::engine::pace::Pacer;
 use crate::engine::route::Router;
 use crate::engine::{Attempts, Changes, Engine, EventDeclaration, Inner, check_consumers, maintenance};
 use crate::limit::{Limit, Policy};
 use crate::store::{Register, Serving};
+#[cfg(feature = "testing")]
+use crate::target::Target;
 use crate::{Clock, Error, Event, Ids, Result, SteadyClock, Store};
 
 /// What an operator may set; the defaults fit one machine.
@@ -59,6 +62,7 @@ pub struct Acceptd {
     store: Result<Arc<dyn Store>>,
     clock: Arc<dyn Clock>,
     settings: Settings,
+    chance: Chance,
     states: States,
     consumers: Vec<Consumer>,
     declared: BTreeMap<String, EventDeclaration>,
@@ -82,6 +86,7 @@ impl Acceptd {
             store,
             clock: Arc::new(SteadyClock::default()),
             settings: Settings::default(),
+            chance: Chance::default(),
             states: States::default(),
             consumers: Vec::new(),
             declared: BTreeMap::new(),
@@ -100,6 +105,13 @@ impl Acceptd {
     #[must_use]
     pub fn settings(mut self, settings: Settings) -> Self {
         self.settings = settings;
+        self
+    }
+
+    /// Lets what is left to chance repeat, such as by how much waits before another attempt differ: for tests.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.chance = Chance::seeded(seed);
         self
     }
 
@@ -168,7 +180,7 @@ impl Acceptd {
         let (store, now) = (self.store?, self.clock.now());
         let servings: Vec<Serving> = self.consumers.iter().zip(&policies).map(serving).collect();
         let router = Router::new(&servings, self.declared.keys(), self.consumers.iter().flat_map(|c| &c.emits));
-        let node = Ids::after(0).next(now);
+        let node = Ids::seeded(0, self.chance.seed()).next(now);
         let limits = limits.into_values().collect();
         let register = Register { node, consumers: servings, limits, lease: self.settings.lease, now };
         store.register(register).await?;
@@ -179,6 +191,7 @@ impl Acceptd {
             store,
             clock: self.clock,
             settings: self.settings,
+            chance: self.chance,
             node,
             router,
             declared: self.declared,
@@ -204,6 +217,36 @@ impl Acceptd {
     }
 }
 
+/// What a test makes of what a program put together.
+#[cfg(feature = "testing")]
+impl Acceptd {
+    /// Changes the settings.
+    pub(crate) fn with_settings(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+        change(&mut self.settings);
+        self
+    }
+
+    /// Takes another store.
+    pub(crate) fn with_store(self, store: Arc<dyn Store>) -> Self {
+        Self { store: Ok(store), ..self }
+    }
+
+    /// Puts something in front of the target of each consumer.
+    pub(crate) fn with_targets(mut self, wrap: impl Fn(&str, Arc<dyn Target>) -> Arc<dyn Target>) -> Self {
+        for consumer in &mut self.consumers {
+            consumer.target = wrap(&consumer.name, Arc::clone(&consumer.target));
+        }
+        self
+    }
+
+    /// The names of its consumers, and those of its limits.
+    pub(crate) fn names(&self) -> (Vec<String>, Vec<String>) {
+        let locks = self.consumers.iter().filter_map(lock);
+        let limits = self.limits.iter().cloned().chain(locks).map(|limit| limit.name);
+        (self.consumers.iter().map(|consumer| consumer.name.clone()).collect(), limits.collect())
+    }
+}
+
 fn serving((consumer, policy): (&Consumer, &Policy)) -> Serving {
     Serving {
         on: consumer.on.clone(),
@@ -215,7 +258,6 @@ fn serving((consumer, policy): (&Consumer, &Policy)) -> Serving {
 
 /// Every limit by name: those that are declared, and the locks of consumers.
 fn check_limits(declared: &[Limit], consumers: &[Consumer]) -> Result<BTreeMap<String, Limit>> {
-    let lock = |consumer: &Consumer| consumer.lock.as_ref().map(|key| Limit::lock(&consumer.name, key.clone()));
     let mut limits = BTreeMap::new();
     for limit in declared.iter().cloned().chain(consumers.iter().filter_map(lock)) {
         limit.check()?;
@@ -224,4 +266,8 @@ fn check_limits(declared: &[Limit], consumers: &[Consumer]) -> Result<BTreeMap<S
         }
     }
     Ok(limits)
+}
+
+fn lock(consumer: &Consumer) -> Option<Limit> {
+    consumer.lock.as_ref().map(|key| Limit::lock(&consumer.name, key.clone()))
 }

@@ -16,6 +16,7 @@ mod accept;
 mod builder;
 mod callback;
 mod catalog;
+mod chance;
 mod changes;
 mod control;
 mod dispatch;
@@ -45,6 +46,7 @@ pub use route::nearest;
 
 use crate::consumer::{Consumer, Reports, States};
 use crate::{Clock, Closure, DeliveryId, NodeId, Result, Store, Timestamp};
+use chance::Chance;
 use pace::Pacer;
 use route::Router;
 use served::Served;
@@ -57,6 +59,7 @@ pub(crate) struct Inner {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     settings: Settings,
+    chance: Chance,
     node: NodeId,
     router: Router,
     declared: BTreeMap<String, EventDeclaration>,

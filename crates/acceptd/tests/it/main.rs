@@ -11,3 +11,4 @@ mod failure;
 mod fixture;
 mod held;
 mod limits;
+mod testing;
