@@ -35,6 +35,8 @@ pub struct Settings {
     pub retention: Duration,
     /// How long idempotency keys are kept.
     pub idempotency_retention: Duration,
+    /// How often work is looked for without a wake-up, should one get lost.
+    pub poll_every: Duration,
     /// How often expired leases and heartbeats are looked at.
     pub rescue_every: Duration,
     /// How often operations past their retention are removed.
@@ -51,6 +53,7 @@ impl Default for Settings {
             target_lease: Duration::from_secs(30),
             retention: 7 * DAY,
             idempotency_retention: DAY,
+            poll_every: Duration::from_secs(5),
             rescue_every: Duration::from_millis(500),
             prune_every: Duration::from_secs(60),
         }

@@ -20,6 +20,8 @@ pub(super) type App = dyn Fn(Acceptd) -> Acceptd;
 
 /// How much virtual time a test may take to settle, when it does not say.
 const HORIZON: Duration = Duration::from_secs(7 * 24 * 3_600);
+/// How often work is looked for without a wake-up.
+const POLL: Duration = Duration::from_secs(60);
 /// How often things are looked at that nothing in a test depends on.
 const RARELY: Duration = Duration::from_secs(3_600);
 /// How long a test keeps operations that ended.
@@ -145,6 +147,7 @@ impl Run {
 /// What runs for its own sake runs as rarely as leases allow, so that a virtual day is cheap.
 fn rarely(settings: &mut Settings) {
     settings.rescue_every = settings.rescue_every.max(settings.lease / 2);
+    settings.poll_every = settings.poll_every.max(POLL);
     settings.prune_every = RARELY;
     settings.retention = FOR_EVER;
 }

@@ -13,8 +13,8 @@ use crate::testing::{Caller, Test};
 
 /// Turns of the runtime without a change after which nothing more can run without time.
 const QUIET: usize = 32;
-/// Changes of the store at one instant after which time will not go on.
-const RESTLESS: u64 = 250_000;
+/// Changes of the store at one instant after which time will not go on, and how many more for each delivery that waits.
+const RESTLESS: (u64, u64) = (20_000, 100);
 /// How long nothing happens before it is asked whether anything can.
 const FIRST_LOOK: Duration = Duration::from_secs(1);
 /// The longest time between two such looks.
@@ -75,7 +75,7 @@ impl Stage {
     pub(super) async fn rest(&self) {
         let mut changes = self.node().changes();
         let (mut quiet, mut seen) = (0, 0);
-        while quiet < QUIET && seen < RESTLESS {
+        while quiet < QUIET && seen < RESTLESS.0 {
             tokio::task::yield_now().await;
             let has_changed = changes.has_changed().unwrap_or(false);
             (quiet, seen) = if has_changed { (0, seen + 1) } else { (quiet + 1, seen) };
@@ -107,7 +107,7 @@ impl Stage {
             if Instant::now() > at {
                 (at, since) = (Instant::now(), count);
             }
-            if count - since > RESTLESS {
+            if count - since > RESTLESS.0 + RESTLESS.1 * self.store.health().backlog {
                 wrong("something runs again and again and no time passes");
             }
             look = if has_changed { FIRST_LOOK } else { LAST_LOOK.min(look * 2) };

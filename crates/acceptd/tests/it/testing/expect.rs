@@ -78,7 +78,7 @@ async fn a_result_of_another_type() {
 async fn progress_is_seen_while_it_lasts() {
     let t = testing::start(shop(&Printer::default())).await;
     let invoice = t.accept(CardCharged { order: 7 }).await;
-    t.advance("100ms").await;
+    t.advance("160ms").await;
     let progress = invoice.progress("make-invoice").unwrap();
     assert_eq!((progress.done, progress.total, progress.message.as_deref()), (1, 2, Some("rendering")));
     assert_eq!(invoice.monitor().percent, 50);

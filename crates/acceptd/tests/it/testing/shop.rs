@@ -95,7 +95,7 @@ pub(super) fn shop(printer: &Printer) -> impl Fn(Acceptd) -> Acceptd + use<> {
             .limit(Limit::new("stripe"))
             .limit(Limit::new("press").concurrency(1))
             .consumer(Consumer::new("charge-card", charge_card).limit("stripe"))
-            .consumer(Consumer::new("make-invoice", make_invoice).limit("press"))
+            .consumer(Consumer::new("make-invoice", make_invoice).limit("press").retry(20))
             .consumer(Consumer::inbox("alarm", "alarm.create"))
     }
 }
