@@ -12,7 +12,6 @@ use crate::config::{FileSource, LogFormat, Sources};
 use crate::exit::{EXIT_CODES, Exit, Failure, Result};
 
 mod bench;
-pub(crate) mod chain;
 pub(crate) mod client;
 mod completions;
 mod config;
@@ -26,6 +25,7 @@ pub(crate) mod output;
 pub(crate) mod paint;
 mod send;
 mod serve;
+pub(crate) mod story;
 mod stream;
 mod watch;
 mod why;
@@ -86,6 +86,8 @@ enum ClientCommand {
     Watch(watch::Watch),
     /// Say what an operation or a delivery waits for
     Why(why::Why),
+    /// Tell everything about an operation: who caused what, waits, attempts, errors, and where the time went
+    Story(story::StoryOf),
     /// List, show, cancel and retry operations, and the items of batches
     Operations(operations::Operations),
     /// List, retry and discard deliveries that gave up
@@ -185,6 +187,7 @@ async fn run_client(command: ClientCommand, client: &Client, console: &Console) 
         ClientCommand::Send(send) => send.run(client, console).await,
         ClientCommand::Watch(watch) => watch.run(client, console).await,
         ClientCommand::Why(why) => why.run(client, console).await,
+        ClientCommand::Story(story) => story.run(client, console).await,
         ClientCommand::Operations(operations) => operations.run(client, console).await,
         ClientCommand::DeadLetters(dead_letters) => dead_letters.run(client, console).await,
         ClientCommand::Notifications(notifications) => notifications.run(client, console).await,

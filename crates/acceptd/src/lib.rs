@@ -3,7 +3,7 @@
 //!
 //! The modules, in reading order: what things are ([`event`], [`delivery`], [`operation`], [`outcome`], [`retry`],
 //! [`limit`], [`wait`], [`notification`]), who takes them ([`consumer`], [`target`]), where they are kept ([`store`]),
-//! and what moves them ([`engine`]).
+//! what moves them ([`engine`]), and how one operation went ([`story`]).
 
 mod clock;
 pub mod consumer;
@@ -21,6 +21,7 @@ pub mod operation;
 pub mod outcome;
 pub mod retry;
 pub mod store;
+pub mod story;
 pub mod target;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -41,5 +42,6 @@ pub use operation::{Operation, Status};
 pub use outcome::{Done, Fail, FailExt, Failure, Level, Next, Notice, Outcome, ProgressReport, Throttle};
 pub use retry::RetryPolicy;
 pub use store::Store;
+pub use story::Story;
 pub use timestamp::Timestamp;
 pub use wait::{Closure, Gate, Wait};

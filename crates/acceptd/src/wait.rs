@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Timestamp;
+use crate::{DeliveryId, OperationId, Timestamp};
 
 /// What a delivery waits for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Gate {
     /// Its due time: a delay or the backoff after a failed attempt.
@@ -65,6 +65,50 @@ pub struct Wait {
     pub from: Timestamp,
     /// Until when.
     pub until: Timestamp,
+}
+
+/// What a delivery, or several of one consumer, wait for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WaitingOn {
+    /// The consumer; None for an event that no consumer takes.
+    pub consumer: Option<String>,
+    /// The first delivery that waits, when it is known which one that is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<DeliveryId>,
+    /// The gate.
+    pub gate: Gate,
+    /// What the gate is called: the limit, the consumer, or the event type that nobody takes.
+    pub name: String,
+    /// The limit's key; None where it has none.
+    #[serde(default)]
+    pub key: Option<String>,
+    /// How many deliveries wait for the same.
+    pub count: u64,
+    /// How many come before the first of them, exact to 1,000; null when it does not matter or is not known.
+    pub position: Option<usize>,
+    /// Since when the first of them waits.
+    pub since: Timestamp,
+    /// When the gate opens, where that is known or can be reckoned.
+    pub until: Option<Timestamp>,
+    /// Who holds the lock, or the first slot of the limit.
+    #[serde(default)]
+    pub holder: Option<Holder>,
+    /// All of it in one sentence.
+    pub message: String,
+}
+
+/// Who holds a slot that others wait for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Holder {
+    /// The operation.
+    pub operation: OperationId,
+    /// The consumer.
+    pub consumer: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// Until when at the latest, when nobody will hear of its end.
+    pub until: Option<Timestamp>,
 }
 
 /// Splits the time from `since` to `started` by gate: first the due time, then each closure that held, and what is

@@ -1,13 +1,11 @@
-//! Events, deliveries and attempts as JSON.
+//! An event or a delivery by itself as JSON, with the fields that it has in a story, too.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use acceptd::delivery::{Ending, State};
+use acceptd::delivery::State;
 use acceptd::{
-    Attempt, Closure, Data, Delivery, DeliveryId, EventKey, Failure, NodeId, OperationId, ProgressReport, StoredEvent,
-    Timestamp, Wait, Weight,
-    wait::{self, Held},
+    Closure, Data, Delivery, DeliveryId, EventKey, NodeId, OperationId, ProgressReport, StoredEvent, Timestamp, Weight,
 };
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -101,40 +99,6 @@ impl<'a> DeliveryDocument<'a> {
     }
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct AttemptDocument<'a> {
-    number: u32,
-    fence: u64,
-    node: Option<NodeId>,
-    ending: Ending,
-    waiting_since: Timestamp,
-    start_time: Timestamp,
-    end_time: Timestamp,
-    error: Option<&'a Failure>,
-    waits: Vec<Wait>,
-}
-
-impl<'a> AttemptDocument<'a> {
-    pub(super) fn of(attempt: &'a Attempt, closures: &[Closure]) -> Self {
-        Self {
-            number: attempt.number,
-            fence: attempt.fence,
-            node: attempt.node,
-            ending: attempt.ending,
-            waiting_since: attempt.waiting_since,
-            start_time: attempt.started,
-            end_time: attempt.ended,
-            error: attempt.failure.as_ref(),
-            waits: wait::waits(
-                (attempt.waiting_since, attempt.due, attempt.started),
-                attempt.held_by.as_ref(),
-                closures,
-            ),
-        }
-    }
-}
-
 /// Why nothing of a consumer or a limit starts.
 #[derive(Serialize)]
 pub(super) struct PauseDocument<'a> {
@@ -148,21 +112,5 @@ impl<'a> PauseDocument<'a> {
     pub(super) fn of(closure: &'a Closure) -> Self {
         let Closure { from, until, by, reason, .. } = closure;
         Self { since: *from, until: *until, by, reason }
-    }
-}
-
-/// The waits of a delivery that belong to no attempt's record yet.
-pub(super) fn open_waits(
-    delivery: &Delivery,
-    held_by: Option<&Held>,
-    closures: &[Closure],
-    now: Timestamp,
-) -> Vec<Wait> {
-    match delivery.state {
-        State::Waiting => wait::waits((delivery.since, delivery.due, now), held_by, closures),
-        State::Running => {
-            wait::waits((delivery.waiting_since, delivery.due, delivery.since), delivery.held_by.as_ref(), closures)
-        }
-        State::Done | State::Dead | State::Canceled => Vec::new(),
     }
 }

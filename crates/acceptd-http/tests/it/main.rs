@@ -18,4 +18,5 @@ mod push_receiver;
 mod push_request;
 mod push_waiting;
 mod server;
+mod story;
 mod streams;

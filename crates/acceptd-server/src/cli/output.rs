@@ -3,6 +3,7 @@
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
+pub(crate) use acceptd::story::plain;
 use comfy_table::Table;
 use comfy_table::presets::NOTHING;
 use serde_json::Value;
@@ -18,6 +19,9 @@ pub(crate) enum Format {
     Json,
     /// One JSON document a line
     Jsonl,
+    /// A picture in Mermaid's language; only where a command says that it has one
+    #[value(skip)]
+    Mermaid,
 }
 
 /// A column of a table: its heading, and what it shows of an item.
@@ -59,7 +63,7 @@ impl Console {
     /// One document; `human` writes it for people.
     pub(crate) fn document(&self, value: &Value, human: impl FnOnce() -> String) -> Result<()> {
         match self.format {
-            Format::Table => self.line(&human()),
+            Format::Table | Format::Mermaid => self.line(&human()),
             Format::Json => self.line(&serde_json::to_string_pretty(value).unwrap_or_default()),
             Format::Jsonl => self.line(&value.to_string()),
         }
@@ -68,8 +72,8 @@ impl Console {
     /// A list; an empty one says so to people and is `[]` in JSON.
     pub(crate) fn list(&self, what: &str, items: &[Value], columns: &[Column]) -> Result<()> {
         match self.format {
-            Format::Table if items.is_empty() => self.say(format_args!("no {what}")),
-            Format::Table => self.line(&table(items, columns))?,
+            Format::Table | Format::Mermaid if items.is_empty() => self.say(format_args!("no {what}")),
+            Format::Table | Format::Mermaid => self.line(&table(items, columns))?,
             Format::Json => self.line(&serde_json::to_string_pretty(items).unwrap_or_default())?,
             Format::Jsonl => {
                 for item in items {
@@ -92,11 +96,6 @@ pub(crate) fn table(items: &[Value], columns: &[Column]) -> String {
         column.set_padding((0, 2));
     }
     table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
-}
-
-/// Text on one line and without control characters: what others wrote can't move a terminal's cursor.
-pub(crate) fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// Text as one argument of a shell's command line, for commands that are suggested.

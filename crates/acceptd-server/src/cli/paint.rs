@@ -2,6 +2,9 @@
 
 use std::io::IsTerminal as _;
 
+use acceptd::delivery::State;
+use acceptd::story::{Line, Rail};
+
 /// What a terminal can show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Paint {
@@ -22,6 +25,18 @@ pub(crate) enum Mood {
     Bad,
     /// It was canceled, or it does not matter now.
     Dim,
+}
+
+impl Mood {
+    fn of(state: State) -> Self {
+        match state {
+            State::Done => Self::Good,
+            State::Running => Self::Busy,
+            State::Waiting => Self::Waiting,
+            State::Dead => Self::Bad,
+            State::Canceled => Self::Dim,
+        }
+    }
 }
 
 impl Paint {
@@ -57,9 +72,27 @@ impl Paint {
         if self.color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 
-    /// The lines of a tree: before a branch, before the last one, and below each of them.
-    pub(crate) fn branches(self) -> [&'static str; 4] {
-        if self.unicode { ["├─ ", "└─ ", "│  ", "   "] } else { ["|- ", "`- ", "|  ", "   "] }
+    /// A line of a story, with its signs and colors.
+    pub(crate) fn line(self, line: &Line) -> String {
+        let rail = |rail: &Rail| match (rail, self.unicode) {
+            (Rail::Branch, true) => "├─ ",
+            (Rail::Branch, false) => "|- ",
+            (Rail::Last, true) => "└─ ",
+            (Rail::Last, false) => "`- ",
+            (Rail::Through, true) => "│  ",
+            (Rail::Through, false) => "|  ",
+            (Rail::Blank, _) => "   ",
+        };
+        let mood = line.mark.map(Mood::of);
+        let says = match (line.says.as_str(), mood) {
+            ("", _) => String::new(),
+            // What failed is seen; everything else that is said of a name is quieter than the name.
+            (says, Some(Mood::Bad)) if line.name.is_empty() => self.color(Mood::Bad, says),
+            (says, _) => self.color(Mood::Dim, says),
+        };
+        let words = [mood.map(|mood| self.sign(mood)).unwrap_or_default(), line.name.clone(), says];
+        let words: Vec<_> = words.into_iter().filter(|word| !word.is_empty()).collect();
+        line.rails.iter().map(rail).chain([words.join(" ").as_str()]).collect()
     }
 
     /// The characters of a progress bar.

@@ -3,16 +3,18 @@
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use acceptd::{Clock as _, SystemClock};
+use acceptd::delivery::State;
+use acceptd::story::{Story, TextOptions, lines};
+use acceptd::{Clock as _, DeliveryId, SystemClock};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::Value;
 
-use crate::cli::chain::Chain;
 use crate::cli::client::Client;
 use crate::cli::operations::{ending, forecast, progress, sentence, waiting, with_forecast};
 use crate::cli::output::{Console, Format, field, plain};
 use crate::cli::paint::Paint;
+use crate::cli::story;
 use crate::cli::stream::Stream;
 use crate::exit::{Exit, Failure, Result};
 
@@ -25,8 +27,8 @@ const WAITS_EVERY: Duration = Duration::from_secs(2);
 /// How long a server may be away, for example while it is deployed.
 const AWAY_MAX: Duration = Duration::from_secs(60);
 
-/// An operation with more deliveries is shown without its chain while it runs.
-const CHAIN_MAX: u64 = 2_000;
+/// An operation with more deliveries is shown without its story while it runs.
+const STORY_MAX: u64 = 2_000;
 
 /// Lines of the live tree at most.
 const LINES_MAX: usize = 24;
@@ -52,8 +54,9 @@ struct Watching<'a> {
     id: &'a str,
     monitor: Value,
     read_at: Instant,
-    chain: Chain,
-    /// Whether the chain is older than the monitor.
+    /// None before it was read, and when it is too long.
+    story: Option<Story>,
+    /// Whether the story is older than the monitor.
     is_stale: bool,
     view: View,
 }
@@ -78,10 +81,9 @@ impl<'a> Watching<'a> {
             Format::Json => View::Silent,
             Format::Table if console.quiet => View::Silent,
             Format::Table if console.is_live() => View::Live(live_bar()),
-            Format::Table => View::Lines(Lines::start()),
+            Format::Table | Format::Mermaid => View::Lines(Lines::start()),
         };
-        let (chain, read_at) = (Chain::default(), Instant::now());
-        Ok(Self { client, console, id, monitor, read_at, chain, is_stale: true, view })
+        Ok(Self { client, console, id, monitor, read_at: Instant::now(), story: None, is_stale: true, view })
     }
 
     /// Follows the stream, over restarts of the server, until the end.
@@ -148,17 +150,17 @@ impl<'a> Watching<'a> {
             return Ok(());
         }
         self.ask_again().await;
-        let is_small = self.monitor["progress"]["total"].as_u64().unwrap_or(0) <= CHAIN_MAX;
+        let is_small = self.monitor["progress"]["total"].as_u64().unwrap_or(0) <= STORY_MAX;
         if self.is_stale
             && is_small
-            && let Ok(document) = self.client.get(&["v1", "operations", self.id, "chain"]).await
+            && let Ok(told) = story::read(self.client, self.id).await
         {
-            self.chain = Chain::read(&document);
+            self.story = Some(told);
             self.is_stale = false;
         }
         match &mut self.view {
-            View::Live(bar) => draw(bar, &self.monitor, &self.chain),
-            View::Lines(lines) => lines.say(&self.monitor, &self.chain, self.console)?,
+            View::Live(bar) => draw(bar, &self.monitor, self.story.as_ref()),
+            View::Lines(lines) => lines.say(&self.monitor, self.story.as_ref(), self.console)?,
             View::Documents | View::Silent => {}
         }
         Ok(())
@@ -182,12 +184,11 @@ impl<'a> Watching<'a> {
             Format::Json => self.console.document(&self.monitor, String::new)?,
             Format::Jsonl => {}
             Format::Table if self.console.quiet => {}
-            Format::Table => {
+            Format::Table | Format::Mermaid => {
                 self.show().await?;
                 if let View::Live(bar) = &self.view {
                     bar.finish_and_clear();
-                    let tree = self.chain.lines(SystemClock.now(), Paint::of(false));
-                    for line in tree {
+                    for line in tree(self.story.as_ref(), Paint::of(false)) {
                         self.console.line(&line)?;
                     }
                 }
@@ -214,13 +215,19 @@ fn live_bar() -> ProgressBar {
     bar
 }
 
-fn draw(bar: &ProgressBar, monitor: &Value, chain: &Chain) {
+/// The tree of a story as it is at this instant.
+fn tree(story: Option<&Story>, paint: Paint) -> Vec<String> {
+    let options = TextOptions { brief: true, ids: true, now: Some(SystemClock.now()) };
+    story.into_iter().flat_map(|story| lines(story, &options)).map(|line| paint.line(&line)).collect()
+}
+
+fn draw(bar: &ProgressBar, monitor: &Value, story: Option<&Story>) {
     let count = |name: &str| monitor["progress"][name].as_u64().unwrap_or(0);
     bar.set_length(count("total").max(1));
     bar.set_position(count("done") + count("failed"));
     bar.set_prefix(plain(monitor["type"].as_str().unwrap_or_default()));
     let mut lines = vec![with_forecast(progress(monitor), monitor)];
-    lines.extend(chain.lines(SystemClock.now(), Paint::of(true)));
+    lines.extend(tree(story, Paint::of(true)));
     let waits = monitor["waitingOn"].as_array().into_iter().flatten();
     lines.extend(waits.map(|wait| plain(&waiting(wait))));
     if lines.len() > LINES_MAX {
@@ -235,31 +242,33 @@ fn draw(bar: &ProgressBar, monitor: &Value, chain: &Chain) {
 /// A line for each delivery whose state changed, and for each new thing that it waits for.
 struct Lines {
     started: Instant,
-    said: HashMap<String, (String, u32)>,
+    /// How each delivery stood when it was told.
+    said: HashMap<DeliveryId, (State, u32)>,
+    /// The sentence about the whole that was told last.
+    whole: String,
     waits: HashSet<Vec<String>>,
 }
 
 impl Lines {
     fn start() -> Self {
-        Self { started: Instant::now(), said: HashMap::new(), waits: HashSet::new() }
+        Self { started: Instant::now(), said: HashMap::new(), whole: String::new(), waits: HashSet::new() }
     }
 
-    fn say(&mut self, monitor: &Value, chain: &Chain, console: &Console) -> Result<(), Failure> {
+    fn say(&mut self, monitor: &Value, story: Option<&Story>, console: &Console) -> Result<(), Failure> {
         let seconds = self.started.elapsed().as_secs_f64();
-        for (event, delivery) in chain.deliveries() {
-            let stands = (delivery.state.clone(), delivery.attempt);
-            if self.said.get(&delivery.id) != Some(&stands) {
-                self.said.insert(delivery.id.clone(), stands);
+        for (event, delivery) in story.iter().flat_map(|story| story.deliveries()) {
+            let stands = (delivery.state, delivery.attempt);
+            if self.said.insert(delivery.id, stands) != Some(stands) {
                 let text = delivery.sentence(SystemClock.now());
-                let kind = plain(&event.kind);
-                console.line(&format!("{seconds:>6.1}s  {kind} -> {} {}  {text}", delivery.consumer, delivery.id))?;
+                let (kind, consumer) = (plain(&event.kind), plain(&delivery.consumer));
+                console.line(&format!("{seconds:>6.1}s  {kind} -> {consumer} {}  {text}", delivery.id))?;
             }
         }
         // What can't be told delivery by delivery is told as a whole.
-        let whole = (sentence(monitor), 0);
-        if chain.events.is_empty() && self.said.get("") != Some(&whole) {
-            console.line(&format!("{seconds:>6.1}s  {}", with_forecast(whole.0.clone(), monitor)))?;
-            self.said.insert(String::new(), whole);
+        let whole = sentence(monitor);
+        if story.is_none_or(|story| story.events.is_empty()) && self.whole != whole {
+            console.line(&format!("{seconds:>6.1}s  {}", with_forecast(whole.clone(), monitor)))?;
+            self.whole = whole;
         }
         for wait in self.new_waits(monitor) {
             let left = forecast(monitor).map(|left| format!("; {left} in all")).unwrap_or_default();

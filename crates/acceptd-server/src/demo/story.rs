@@ -4,17 +4,19 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use acceptd::{Clock as _, SystemClock};
+use acceptd::delivery::State;
+use acceptd::story::{self, StoryDelivery, StoryEvent, TextOptions};
+use acceptd::{Clock as _, DeliveryId, SystemClock};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use reqwest::Method;
 use reqwest::header::CONTENT_TYPE;
 use serde_json::{Value, json};
 
-use crate::cli::chain::{Chain, Delivery, Event};
 use crate::cli::client::Client;
 use crate::cli::operations::waiting;
 use crate::cli::output::{Console, plain};
 use crate::cli::paint::{Mood, Paint};
+use crate::cli::story::read;
 use crate::demo::{AT_ONCE, ITEMS, OWNER, RECOVERS, REFUSED, UploadService};
 use crate::exit::{Failure, Result};
 
@@ -27,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// The demo as it went.
 pub(crate) struct Story {
     operation: String,
-    dead_letter: Option<String>,
+    dead_letter: Option<DeliveryId>,
     missing: Vec<String>,
 }
 
@@ -57,7 +59,7 @@ pub(crate) async fn tell(client: &Client, service: &UploadService, console: &Con
             &format!("the service saw {} requests, never more than {} at once", counts.requests, counts.at_once),
         );
     }
-    let dead_letter = item(&chain, REFUSED).map(|(_, delivery)| delivery.id.clone());
+    let dead_letter = item(&chain, REFUSED).map(|(_, delivery)| delivery.id);
     Ok(Story { operation, dead_letter, missing: checks.missing })
 }
 
@@ -106,8 +108,14 @@ fn bar(console: &Console, paint: Paint) -> ProgressBar {
 }
 
 /// The delivery of an item, with its event.
-fn item(chain: &Chain, number: u64) -> Option<(&Event, &Delivery)> {
-    chain.deliveries().find(|(event, _)| event.kind == "upload.item" && event.data["item"] == number)
+fn item(chain: &story::Story, number: u64) -> Option<(&StoryEvent, &StoryDelivery)> {
+    chain.deliveries().find(|(event, _)| event.kind == "upload.item" && data(event)["item"] == number)
+}
+
+/// The data of an event.
+fn data(event: &StoryEvent) -> Value {
+    let json = event.data.as_ref().map_or("null", |data| data.get());
+    serde_json::from_str(json).unwrap_or_default()
 }
 
 struct Telling<'a> {
@@ -119,13 +127,13 @@ struct Telling<'a> {
 }
 
 impl Telling<'_> {
-    async fn follow(&mut self, client: &Client, operation: &str) -> Result<(Value, Chain)> {
+    async fn follow(&mut self, client: &Client, operation: &str) -> Result<(Value, story::Story)> {
         let started = Instant::now();
         loop {
             let monitor = client.get(&["v1", "operations", operation]).await?;
-            let chain = Chain::read(&client.get(&["v1", "operations", operation, "chain"]).await?);
+            let chain = read(client, operation).await?;
             self.notice(&monitor, &chain);
-            let is_over = monitor["done"] == true && chain.deliveries().all(|(_, delivery)| has_ended(delivery));
+            let is_over = monitor["done"] == true && chain.deliveries().all(|(_, delivery)| delivery.state.has_ended());
             if is_over {
                 return Ok((monitor, chain));
             }
@@ -136,10 +144,10 @@ impl Telling<'_> {
         }
     }
 
-    fn notice(&mut self, monitor: &Value, chain: &Chain) {
+    fn notice(&mut self, monitor: &Value, chain: &story::Story) {
         let uploads = || chain.deliveries().filter(|(event, _)| event.kind == "upload.item");
-        self.bar.set_position(uploads().filter(|(_, delivery)| has_ended(delivery)).count() as u64);
-        let running = uploads().filter(|(_, delivery)| delivery.state == "running").count();
+        self.bar.set_position(uploads().filter(|(_, delivery)| delivery.state.has_ended()).count() as u64);
+        let running = uploads().filter(|(_, delivery)| delivery.state == State::Running).count();
         let waits = monitor["waitingOn"].as_array().and_then(|waits| waits.last());
         let wait = waits.map(|wait| format!("\n{}", plain(&waiting(wait)))).unwrap_or_default();
         self.bar.set_message(format!("{running} running{wait}"));
@@ -151,18 +159,20 @@ impl Telling<'_> {
                     self.say(Mood::Waiting, text);
                 }
             }
-            if delivery.state == "done" {
+            if delivery.state == State::Done {
                 self.say(Mood::Good, format!("item {RECOVERS}: recovered, attempt {} worked", delivery.attempt));
             }
         }
-        if let Some((_, delivery)) = item(chain, REFUSED).filter(|(_, delivery)| delivery.state == "dead") {
-            let error = delivery.error().unwrap_or("no reason");
+        if let Some((_, delivery)) = item(chain, REFUSED).filter(|(_, delivery)| delivery.state == State::Dead) {
+            let error = delivery.error().map_or("no reason", |error| error.message.as_str());
             self.say(Mood::Bad, format!("item {REFUSED}: gave up and is kept as a dead letter: {error}"));
         }
-        let alarms =
-            chain.deliveries().filter(|(event, delivery)| event.kind == "alarm.create" && delivery.state == "done");
+        let alarms = chain
+            .deliveries()
+            .filter(|(event, delivery)| event.kind == "alarm.create" && delivery.state == State::Done);
         for (event, _) in alarms {
-            let title = event.data["title"].as_str().unwrap_or_default();
+            let data = data(event);
+            let title = data["title"].as_str().unwrap_or_default();
             self.say(Mood::Good, format!("{OWNER} is told: {title}"));
         }
     }
@@ -175,10 +185,6 @@ impl Telling<'_> {
         // Where there is no bar, its lines would not be shown either.
         if self.bar.is_hidden() { self.console.say(line) } else { self.bar.println(line) }
     }
-}
-
-fn has_ended(delivery: &Delivery) -> bool {
-    matches!(delivery.state.as_str(), "done" | "dead" | "canceled")
 }
 
 /// What should have been seen, and what was not.
@@ -199,19 +205,19 @@ impl Checks<'_> {
         }
     }
 
-    fn chain(&mut self, chain: &Chain) {
+    fn chain(&mut self, chain: &story::Story) {
         self.console.say("\nthe chain, and what acceptd promised:");
-        for line in chain.lines(SystemClock.now(), self.paint) {
-            self.console.say(format_args!("  {line}"));
+        for line in story::lines(chain, &TextOptions { brief: true, ids: true, now: None }) {
+            self.console.say(format_args!("  {}", self.paint.line(&line)));
         }
-        let done = |kind: &str| chain.deliveries().filter(|(e, d)| e.kind == kind && d.state == "done").count();
+        let done = |kind: &str| chain.deliveries().filter(|(e, d)| e.kind == kind && d.state == State::Done).count();
         let all_but_one = (ITEMS - 1) as usize;
         let uploads = (done("upload.item"), done("item.uploaded"));
         self.expect(uploads == (all_but_one, all_but_one), &format!("{} of {ITEMS} uploads are done", uploads.0));
-        let state = |number| item(chain, number).map(|(_, delivery)| (delivery.state.as_str(), delivery.attempt));
+        let state = |number| item(chain, number).map(|(_, delivery)| (delivery.state, delivery.attempt));
         let as_planned = |planned: u32, seen: u32| seen == planned || (self.goes_on && seen > planned);
-        let recovered = matches!(state(RECOVERS), Some(("done", attempts)) if as_planned(3, attempts));
-        let kept = matches!(state(REFUSED), Some(("dead", attempts)) if as_planned(1, attempts));
+        let recovered = matches!(state(RECOVERS), Some((State::Done, attempts)) if as_planned(3, attempts));
+        let kept = matches!(state(REFUSED), Some((State::Dead, attempts)) if as_planned(1, attempts));
         self.expect(recovered, &format!("item {RECOVERS} failed twice and recovered by itself"));
         self.expect(
             kept,
@@ -252,7 +258,7 @@ impl Story {
         if url != "http://127.0.0.1:8202" {
             console.say(format_args!("  export ACCEPTD_URL={url}"));
         }
-        console.say(format_args!("  acceptd watch {operation}"));
+        console.say(format_args!("  acceptd story {operation}"));
         if let Some(delivery) = dead_letter {
             console.say(format_args!("  acceptd why {delivery}"));
         }

@@ -8,3 +8,4 @@ mod demo;
 mod limits;
 mod process;
 mod serving;
+mod story;

@@ -2,53 +2,11 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use crate::duration::format_duration;
 use crate::limit::Rate;
 use crate::store::turnstile::Blocker;
-use crate::{Closure, Delivery, Gate, OperationId, Timestamp};
-
-/// What a delivery, or several of one consumer, wait for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct WaitingOn {
-    /// The consumer; None for an event that no consumer takes.
-    pub consumer: Option<String>,
-    /// The gate.
-    pub gate: Gate,
-    /// What the gate is called: the limit, the consumer, or the event type that nobody takes.
-    pub name: String,
-    /// The limit's key; None where it has none.
-    #[serde(default)]
-    pub key: Option<String>,
-    /// How many deliveries wait for the same.
-    pub count: u64,
-    /// How many come before the first of them, exact to 1,000; null when it does not matter or is not known.
-    pub position: Option<usize>,
-    /// Since when the first of them waits.
-    pub since: Timestamp,
-    /// When the gate opens, where that is known or can be reckoned.
-    pub until: Option<Timestamp>,
-    /// Who holds the lock, or the first slot of the limit.
-    #[serde(default)]
-    pub holder: Option<Holder>,
-    /// All of it in one sentence.
-    pub message: String,
-}
-
-/// Who holds a slot that others wait for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Holder {
-    /// The operation.
-    pub operation: OperationId,
-    /// The consumer.
-    pub consumer: String,
-    /// Since when.
-    pub since: Timestamp,
-    /// Until when at the latest, when nobody will hear of its end.
-    pub until: Option<Timestamp>,
-}
+use crate::wait::{Holder, WaitingOn};
+use crate::{Closure, Delivery, Gate, Timestamp};
 
 /// What the engine knows of a consumer and of a delivery's group when it explains a wait.
 pub(crate) struct Circumstances<'a> {
@@ -90,6 +48,7 @@ pub(crate) fn explain(
     let gate = gate(first, how, now);
     let waiting = WaitingOn {
         consumer: Some(first.consumer.clone()),
+        delivery: Some(first.id).filter(|id| *id != uuid::Uuid::nil().into()),
         gate,
         name: first.consumer.clone(),
         key: None,
@@ -177,6 +136,7 @@ fn rounded(left: Duration) -> Duration {
 pub(crate) fn explain_unrouted(kind: &str, count: u32, since: Timestamp) -> WaitingOn {
     WaitingOn {
         consumer: None,
+        delivery: None,
         gate: Gate::NoConsumer,
         name: kind.to_owned(),
         key: None,

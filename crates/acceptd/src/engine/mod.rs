@@ -33,16 +33,18 @@ mod route;
 mod served;
 mod service;
 mod settle;
+mod story;
 
 pub use accept::Submission;
 pub use builder::{Acceptd, Settings};
 pub use callback::Callback;
 pub use catalog::{Catalog, CatalogConsumer, CatalogEvent, EventDeclaration};
 pub use changes::{Changes, Watcher};
-pub use gate::{Holder, WaitingOn};
 pub use limits::describe_limit;
 pub use monitor::Monitor;
 pub use route::nearest;
+
+pub use crate::wait::{Holder, WaitingOn};
 
 use crate::consumer::{Consumer, Reports, States};
 use crate::{Clock, Closure, DeliveryId, NodeId, Result, Store, Timestamp};

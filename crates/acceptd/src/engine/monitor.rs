@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use crate::delivery::State;
 use crate::engine::Engine;
-use crate::engine::gate::{self, Circumstances, WaitingOn};
+use crate::engine::gate::{self, Circumstances};
 use crate::engine::group::{Group, Standings, merged, place};
 use crate::engine::outlook::Load;
 use crate::store::OperationView;
+use crate::wait::WaitingOn;
 use crate::{Delivery, Failure, Gate, Operation, OperationId, ProgressReport, Result, Route, Status, Timestamp};
 
 /// An operation with everything its caller may want to know now.

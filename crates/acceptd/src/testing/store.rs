@@ -40,11 +40,12 @@ impl NodeStore {
         })
     }
 
-    /// The consumer of a delivery comes to a point.
+    /// The consumer of a delivery comes to a point; returns only while the node lives.
     async fn pass(&self, delivery: DeliveryId, is_here: impl Fn(&CrashAt) -> bool + Send) {
         if let Ok(view) = self.store.delivery(delivery).await {
             self.node.pass(&view.delivery.consumer, is_here).await;
         }
+        self.node.alive().await;
     }
 
     async fn settle_between(&self, settle: Settle) -> Result<Settled> {
@@ -59,7 +60,6 @@ impl NodeStore {
     async fn remember_between(&self, step: Step) -> Result<()> {
         let (delivery, name) = (step.delivery, step.name.clone());
         self.pass(delivery, |at| matches!(at, CrashAt::Step(step) if *step == name)).await;
-        self.node.alive().await;
         self.store.remember(step).await?;
         self.pass(delivery, |at| matches!(at, CrashAt::AfterStep(step) if *step == name)).await;
         Ok(())

@@ -35,9 +35,9 @@ impl Stage {
     pub(super) fn open_stories(&self) -> String {
         let open = self.open_operations();
         let stories = open.iter().take(STORIES_MAX).map(|view| self.story(view.operation.id));
-        let mut text = stories.collect::<Vec<_>>().join("\n");
+        let mut text = stories.collect::<Vec<_>>().join("\n\n");
         if open.len() > STORIES_MAX {
-            text.push_str(&format!("\nand {} more operations\n", open.len() - STORIES_MAX));
+            text.push_str(&format!("\n\nand {} more operations", open.len() - STORIES_MAX));
         }
         text
     }

@@ -11,4 +11,5 @@ mod failure;
 mod fixture;
 mod held;
 mod limits;
+mod story;
 mod testing;

@@ -63,7 +63,10 @@ impl Tables {
         attempts.sort_by_key(|attempt| (attempt.started, attempt.delivery, attempt.fence));
         let events = self.events.values().filter(|event| event.operation == id).cloned().collect();
         let closures = self.closures_over(&operation, &deliveries);
-        Ok(Chain { operation, events, deliveries, attempts, closures })
+        let done = deliveries.iter().filter(|delivery| delivery.state == State::Done);
+        let result_sizes = done.filter_map(|delivery| Some((delivery.id, self.results.get(&delivery.id)?.bytes.len())));
+        let result_sizes = result_sizes.collect();
+        Ok(Chain { operation, events, deliveries, attempts, closures, result_sizes })
     }
 
     /// Closures of the deliveries' consumers that fall into the operation's life.

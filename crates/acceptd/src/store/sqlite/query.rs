@@ -4,7 +4,7 @@
 //! operation is found without an index on it: what the accept made has the next `span` ordinals, and only what came
 //! later is in the indexes `events_later` and `deliveries_later`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -159,14 +159,49 @@ pub(super) fn chain(conn: &Connection, id: OperationId) -> Try<Chain> {
     }
     let deliveries = deliveries(conn, id.ordinal(), span, Which::All, usize::MAX)?;
     let mut attempts: Vec<Attempt> = Vec::new();
-    for delivery in deliveries.iter().filter(|delivery| delivery.fence > 0) {
+    let mut sql = conn.prepare_cached(FIRST_ATTEMPTS)?;
+    for attempt in sql.query_map([id.ordinal(), id.ordinal() + span], row::attempt)? {
+        attempts.push(attempt?);
+    }
+    let is_later = |delivery: &&Delivery| delivery.id.ordinal() > id.ordinal() + span;
+    for delivery in deliveries.iter().filter(is_later).filter(|delivery| delivery.fence > 0) {
         attempts.extend(attempts_of(conn, delivery.id, i64::MAX)?);
     }
     attempts.sort_by_key(|attempt| (attempt.started, attempt.delivery, attempt.fence));
     let closures = closures_over(conn, &operation, &deliveries)?;
-    Ok(Chain { operation, events, deliveries, attempts, closures })
+    let result_sizes = result_sizes(conn, (id.ordinal(), span), &deliveries)?;
+    Ok(Chain { operation, events, deliveries, attempts, closures, result_sizes })
 }
 
+const FIRST_SIZES: &str = "SELECT r.delivery, length(r.data) FROM results r WHERE r.delivery > ?1 AND r.delivery <= ?2";
+
+/// How large the results are of those deliveries of an operation that are done. The results themselves are not read.
+fn result_sizes(
+    conn: &Connection,
+    (operation, span): (i64, i64),
+    deliveries: &[Delivery],
+) -> Try<HashMap<DeliveryId, usize>> {
+    let mut sql = conn.prepare_cached(FIRST_SIZES)?;
+    let first = sql.query_map([operation, operation + span], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let first = first.collect::<rusqlite::Result<HashMap<i64, i64>>>()?;
+    let mut later = conn.prepare_cached("SELECT length(data) FROM results WHERE delivery = ?1")?;
+    let mut sizes = HashMap::new();
+    for delivery in deliveries.iter().filter(|delivery| delivery.state == State::Done) {
+        let ordinal = delivery.id.ordinal();
+        let size: Option<i64> = match ordinal > operation + span {
+            true => later.query_row([ordinal], |row| row.get(0)).optional()?,
+            false => first.get(&ordinal).copied(),
+        };
+        sizes.extend(size.and_then(|size| Some((delivery.id, usize::try_from(size).ok()?))));
+    }
+    Ok(sizes)
+}
+
+const FIRST_ATTEMPTS: &str = concat!(
+    "SELECT ",
+    attempt_columns!(),
+    " FROM attempts a JOIN deliveries d ON d.ordinal = a.delivery WHERE a.delivery > ?1 AND a.delivery <= ?2"
+);
 const ATTEMPTS: &str = concat!(
     "SELECT ",
     attempt_columns!(),
@@ -307,7 +342,16 @@ const RUNNING: &str =
 /// Every statement that must be answered by an index, for the query plan tests.
 #[cfg(test)]
 pub(super) fn statements() -> Vec<&'static str> {
-    let mut all = vec![FIRST_DELIVERIES, LATER_DELIVERIES, FIRST_EVENTS, LATER_EVENTS, ATTEMPTS, CLOSURES];
+    let mut all = vec![
+        FIRST_DELIVERIES,
+        LATER_DELIVERIES,
+        FIRST_EVENTS,
+        LATER_EVENTS,
+        ATTEMPTS,
+        CLOSURES,
+        FIRST_SIZES,
+        FIRST_ATTEMPTS,
+    ];
     all.extend([HAS_WAITING, NEXT_TURN, OF_TURN, BEFORE_ORDERED]);
     all.extend(WAITING);
     all.extend(COUNT);

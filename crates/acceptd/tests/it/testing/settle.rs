@@ -50,7 +50,7 @@ async fn a_pause_without_an_end_is_named() {
 }
 
 #[tokio::test(start_paused = true)]
-#[should_panic(expected = "→ charge-card done")]
+#[should_panic(expected = "└─ ✓ charge-card done, ran 0s, result 1 B")]
 async fn what_is_stuck_tells_its_story() {
     let t = started().await;
     t.engine().pause("make-invoice", None, "ops", "a new drum").await.unwrap();

@@ -3,10 +3,10 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use acceptd::testing::{self, Test};
+use acceptd::testing::{self, CrashAt, Test};
 use acceptd::{Acceptd, Consumer, Context, Done, Fail, Gate, Limit, Outcome, State, Timestamp};
 
-use super::shop::{OrderPlaced, Printer, shop};
+use super::shop::{CardCharged, OrderPlaced, Printer, shop};
 
 type Log = Arc<Mutex<Vec<(u32, Timestamp)>>>;
 
@@ -108,4 +108,19 @@ async fn a_test_tells_the_same_story_each_time() {
     }
     assert!(stories[0].contains("paper jam"), "{}", stories[0]);
     assert!(stories.windows(2).all(|pair| pair[0] == pair[1]), "{stories:#?}");
+}
+
+/// What a test says of a retry, a crash and a throttle, each time it runs, on each machine.
+const STORY: &str = "";
+
+#[tokio::test(start_paused = true)]
+async fn a_story_fits_a_snapshot() {
+    let t = testing::start(shop(&Printer::default())).await;
+    t.fail_next("make-invoice", Fail::retry("jam", "paper jam"));
+    t.throttle_next("alarm", "1m");
+    let invoice = t.accept(CardCharged { order: 7 }).owner("u1").await;
+    t.crash_at("make-invoice", CrashAt::Step("upload")).await;
+    t.restart().await;
+    t.settle().await;
+    assert_eq!(invoice.story(), STORY);
 }
