@@ -111,7 +111,21 @@ async fn a_test_tells_the_same_story_each_time() {
 }
 
 /// What a test says of a retry, a crash and a throttle, each time it runs, on each machine.
-const STORY: &str = "";
+const STORY: &str = "\
+card.charged succeeded, 11s = waiting 0% / running 94% / backing off 6%
+owner u1
+waited 1m for the due time at alarm
+waited 691ms for the due time at make-invoice
+card.charged (11 B)
+└─ ✓ make-invoice done, backed off 691ms, ran 10s, attempt 3 of 20
+   ├─ attempt 1 failed, ran 0s: jam: paper jam
+   ├─ attempt 2 lost, backed off 691ms, ran 10s: lost: whoever ran this attempt went away without ending it
+   ├─ attempt 3 done, ran 200ms
+   ├─ alarm.create (42 B)
+   │  └─ ✓ alarm done, throttled 1m, ran 0s
+   │     ├─ attempt 1 throttled, ran 0s: throttled: the test throttles it
+   │     └─ attempt 1 done, throttled 1m, ran 0s
+   └─ invoice.ready (31 B) nobody takes it";
 
 #[tokio::test(start_paused = true)]
 async fn a_story_fits_a_snapshot() {
