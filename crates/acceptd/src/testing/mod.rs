@@ -28,7 +28,8 @@
 //! }
 //!
 //! fn shop(app: Acceptd) -> Acceptd {
-//!     app.limit(Limit::new("stripe").concurrency(1)).consumer(Consumer::new("charge-card", charge_card).limit("stripe"))
+//!     let charge_card = Consumer::new("charge-card", charge_card).limit("stripe");
+//!     app.limit(Limit::new("stripe").concurrency(1)).consumer(charge_card)
 //! }
 //!
 //! # /*
@@ -164,8 +165,8 @@ impl Test {
         self.stage.kill().await;
     }
 
-    /// Starts the engine again on the same store. One that crashed left attempts behind: they are rescued when its lease
-    /// is over. One that lives is shut down first, as at a deploy.
+    /// Starts the engine again on the same store. One that crashed left attempts behind: they are rescued when its
+    /// lease is over. One that lives is shut down first, as at a deploy.
     ///
     /// # Panics
     /// When the program does not start.

@@ -15,7 +15,8 @@ use crate::testing::time::duration;
 use crate::{Fail, Outcome};
 
 impl Test {
-    /// Puts a closure in the place of a consumer's target, whatever kind that is, from now on. It gets the event's data.
+    /// Puts a closure in the place of a consumer's target, whatever kind that is, from now on. It gets the event's
+    /// data.
     ///
     /// # Panics
     /// When no consumer has this name.
