@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde::de::DeserializeOwned;
 
 use crate::consumer::{Consumer, Context, Handler, States};
-use crate::target::{Function, Reply, Replying, Target, TargetDescription};
+use crate::target::{Reply, Replying, Target, TargetDescription};
 use crate::testing::{Caller, start};
 use crate::{Acceptd, Data, Done, Draft, Event, Fail, Failure, JSON, Notice, Outcome, ProgressReport, Result};
 
@@ -20,9 +20,7 @@ const NAME: &str = "run-one";
 pub struct RunOne<E> {
     event: E,
     owner: Option<String>,
-    target: Arc<dyn Target>,
-    kind: &'static str,
-    emits: Vec<String>,
+    consumer: Box<dyn Fn() -> Consumer>,
     states: Vec<Box<dyn Fn(Acceptd) -> Acceptd>>,
     caller: Caller,
 }
@@ -39,8 +37,8 @@ pub struct TestAttempt {
 /// Runs a handler once, by itself: `run_one(make_invoice, event).state(pdf).await`.
 #[track_caller]
 pub fn run_one<H: Handler<Args>, Args: 'static>(handler: H, event: H::Event) -> RunOne<H::Event> {
-    let (emits, kind, caller) = (H::describe().emits, H::Event::TYPE, Location::caller());
-    RunOne { event, owner: None, target: Arc::new(Function::new(handler)), kind, emits, states: Vec::new(), caller }
+    let consumer = Box::new(move || Consumer::new(NAME, handler.clone()).retry(1));
+    RunOne { event, owner: None, consumer, states: Vec::new(), caller: Location::caller() }
 }
 
 impl<E: Event> RunOne<E> {
@@ -57,12 +55,12 @@ impl<E: Event> RunOne<E> {
     }
 
     async fn run(self) -> TestAttempt {
-        let seen = Arc::new(Seen { target: self.target, first: Mutex::default() });
-        let (target, emits, states, kind) = (Arc::clone(&seen), self.emits, self.states, self.kind);
+        let (first, consumer, states) = (First::default(), self.consumer, self.states);
+        let seen = Arc::clone(&first);
         let t = start(move |app| {
-            let app = states.iter().fold(app, |app, give| give(app));
-            let target = Arc::clone(&target) as Arc<dyn Target>;
-            app.consumer(Consumer::to(NAME, [kind], target).emits(emits.clone()).retry(1))
+            let mut consumer = consumer();
+            consumer.target = Arc::new(Seen { target: consumer.target, first: Arc::clone(&seen) });
+            states.iter().fold(app, |app, give| give(app)).consumer(consumer)
         });
         let t = t.await;
         let accepting = t.accept(self.event);
@@ -70,11 +68,11 @@ impl<E: Event> RunOne<E> {
             Some(owner) => accepting.owner(owner).await,
             None => accepting.await,
         };
-        let ended = || seen.has_ended() || operation.status().is_done();
+        let ended = || first_of(&first).is_some() || operation.status().is_done();
         t.stage.run_until("run_one", "the attempt to end", ended, self.caller).await;
         let lost = || operation.failure().map(|Failure { code, message, .. }| Fail::retry(code, message));
         let gone = || Fail::retry("gone", "the attempt ended without an outcome");
-        let (outcome, progress) = seen.take().unwrap_or_else(|| (Err(lost().unwrap_or_else(gone)), None));
+        let (outcome, progress) = first_of(&first).take().unwrap_or_else(|| (Err(lost().unwrap_or_else(gone)), None));
         let progress = progress.or_else(|| operation.progress(NAME));
         // One attempt is all that was asked for.
         t.crash().await;
@@ -149,24 +147,17 @@ impl TestAttempt {
     }
 }
 
+/// How an attempt ended first, with what it had reported.
+type First = Arc<Mutex<Option<(Outcome, Option<ProgressReport>)>>>;
+
 /// A target of which is seen how its first attempt ends.
 struct Seen {
     target: Arc<dyn Target>,
-    first: Mutex<Option<(Outcome, Option<ProgressReport>)>>,
+    first: First,
 }
 
-impl Seen {
-    fn has_ended(&self) -> bool {
-        self.first().is_some()
-    }
-
-    fn take(&self) -> Option<(Outcome, Option<ProgressReport>)> {
-        self.first().take()
-    }
-
-    fn first(&self) -> MutexGuard<'_, Option<(Outcome, Option<ProgressReport>)>> {
-        self.first.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn first_of(first: &First) -> MutexGuard<'_, Option<(Outcome, Option<ProgressReport>)>> {
+    first.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Target for Seen {
@@ -175,7 +166,7 @@ impl Target for Seen {
             let reply = self.target.deliver(context.clone()).await;
             if let Reply::Ended(outcome) = &reply {
                 let progress = context.running().reports.take(context.delivery());
-                self.first().get_or_insert_with(|| (outcome.clone(), progress));
+                first_of(&self.first).get_or_insert_with(|| (outcome.clone(), progress));
             }
             reply
         })
