@@ -14,7 +14,7 @@ setup: ## check that the tools are there: Rust, a C compiler, Python 3
 check: ## format, lints, documentation warnings
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --features acceptd-server/faults -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --quiet
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps --features acceptd/testing --quiet
 
 test: setup ## pass all tests, the short fault runs and the foreign clients included
 	scripts/test.sh

@@ -29,6 +29,8 @@ pub mod store;
 pub mod story;
 pub mod target;
 pub mod telemetry;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod timestamp;
 pub mod trace;
 pub mod wait;

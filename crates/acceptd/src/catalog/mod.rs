@@ -91,6 +91,17 @@ impl Catalog {
         self.edges.iter().filter(move |edge| edge.kind == kind && edge.consumer.as_deref() == Some(consumer))
     }
 
+    /// The same with the files of consumers and without the lines, which move with every edit: to keep and to compare.
+    #[must_use]
+    pub fn without_lines(mut self) -> Self {
+        for place in self.consumers.iter_mut().filter_map(|consumer| consumer.place.as_mut()) {
+            if let Some(end) = place.rfind(':') {
+                place.truncate(end);
+            }
+        }
+        self
+    }
+
     /// The same as text that is equal for equal catalogs: to keep in a repository and to compare.
     pub fn to_json(&self) -> String {
         let mut text = serde_json::to_string_pretty(self).unwrap_or_default();

@@ -67,7 +67,7 @@ impl States {
         self.0.insert(TypeId::of::<T>(), Arc::new(state));
     }
 
-    fn get<T: Clone + 'static>(&self) -> Option<T> {
+    pub(crate) fn get<T: Clone + 'static>(&self) -> Option<T> {
         self.0.get(&TypeId::of::<T>())?.downcast_ref::<T>().cloned()
     }
 }

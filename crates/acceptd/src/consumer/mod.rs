@@ -28,6 +28,8 @@ pub use limits::{Acquiring, HeldPermit, LimitHandle, Limiter, Limits};
 pub use notify::Notify;
 pub use permits::{NamedLimit, Permits};
 pub use progress::{Progress, Reports};
+#[cfg(feature = "testing")]
+pub(crate) use steps::BeforeStep;
 pub use steps::Steps;
 
 use crate::catalog::EventDeclaration;

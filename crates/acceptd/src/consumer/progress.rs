@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
+use tokio::sync::Notify;
+
 use crate::consumer::{Argument, Context};
 use crate::{DeliveryId, Fail, ProgressReport, Result};
 
@@ -26,12 +28,21 @@ impl Argument for Progress {
 
 /// The latest unsaved report of each running attempt.
 #[derive(Debug, Default)]
-pub struct Reports(Mutex<HashMap<DeliveryId, (u64, ProgressReport)>>);
+pub struct Reports {
+    latest: Mutex<HashMap<DeliveryId, (u64, ProgressReport)>>,
+    noted: Notify,
+}
 
 impl Reports {
     /// Notes a report; it replaces an earlier one of the same attempt.
     pub fn note(&self, delivery: DeliveryId, fence: u64, report: ProgressReport) {
         self.lock().insert(delivery, (fence, report));
+        self.noted.notify_one();
+    }
+
+    /// Returns when a report was noted since it returned last.
+    pub async fn noted(&self) {
+        self.noted.notified().await;
     }
 
     /// Takes the report of an attempt that ends.
@@ -49,6 +60,6 @@ impl Reports {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<DeliveryId, (u64, ProgressReport)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.latest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+#[cfg(feature = "testing")]
+use std::pin::Pin;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -22,6 +24,14 @@ pub struct Steps {
     known: Arc<OnceCell<HashMap<String, Vec<u8>>>>,
 }
 
+/// What comes before the work of each step, when the application's states have it: a test that crashes there.
+#[cfg(feature = "testing")]
+#[derive(Clone)]
+pub(crate) struct BeforeStep(pub(crate) Arc<Hook>);
+
+#[cfg(feature = "testing")]
+type Hook = dyn Fn(&Context, &str) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync;
+
 impl Steps {
     /// Runs `work` under this name, or returns what it returned in an earlier attempt.
     ///
@@ -37,6 +47,10 @@ impl Steps {
         if let Some(value) = self.known().await?.get(name) {
             let value = serde_json::from_slice(value);
             return value.map_err(|error| Fail::terminal("bad-step", format!("step {name}: {error}")));
+        }
+        #[cfg(feature = "testing")]
+        if let Some(BeforeStep(hook)) = self.context.running().states.get() {
+            hook(&self.context, name).await;
         }
         let result = work().await.map_err(Into::into)?;
         let value =

@@ -10,6 +10,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::catalog::{Catalog, CatalogLimit, EventDeclaration};
 use crate::consumer::{Consumer, NamedLimit, Reports, States};
+use crate::engine::chance::Chance;
 use crate::engine::dispatch::Dispatcher;
 use crate::engine::observe::Observer;
 use crate::engine::pace::Pacer;
@@ -18,6 +19,8 @@ use crate::engine::schemas::Schemas;
 use crate::engine::{Attempts, Changes, Engine, Inner, catalog, check_consumers, maintenance};
 use crate::limit::{Limit, Policy};
 use crate::store::{Register, Serving};
+#[cfg(feature = "testing")]
+use crate::target::Target;
 use crate::telemetry::{EngineMeter, SpanSink};
 use crate::{Clock, Error, Event, Ids, Result, SteadyClock, Store};
 
@@ -36,6 +39,8 @@ pub struct Settings {
     pub retention: Duration,
     /// How long idempotency keys are kept.
     pub idempotency_retention: Duration,
+    /// How often work is looked for without a wake-up, should one get lost.
+    pub poll_every: Duration,
     /// How often expired leases and heartbeats are looked at.
     pub rescue_every: Duration,
     /// How often operations past their retention are removed.
@@ -60,6 +65,7 @@ impl Default for Settings {
             target_lease: Duration::from_secs(30),
             retention: 7 * DAY,
             idempotency_retention: DAY,
+            poll_every: Duration::from_secs(5),
             rescue_every: Duration::from_millis(500),
             prune_every: Duration::from_secs(60),
             public_url: None,
@@ -75,6 +81,7 @@ pub struct Acceptd {
     store: Result<Arc<dyn Store>>,
     clock: Arc<dyn Clock>,
     settings: Settings,
+    chance: Chance,
     states: States,
     consumers: Vec<Consumer>,
     declared: BTreeMap<String, EventDeclaration>,
@@ -100,6 +107,7 @@ impl Acceptd {
             store,
             clock: Arc::new(SteadyClock::default()),
             settings: Settings::default(),
+            chance: Chance::default(),
             states: States::default(),
             consumers: Vec::new(),
             declared: BTreeMap::new(),
@@ -127,6 +135,13 @@ impl Acceptd {
     #[must_use]
     pub fn spans(mut self, sink: Arc<dyn SpanSink>) -> Self {
         self.spans = Some(sink);
+        self
+    }
+
+    /// Lets what is left to chance repeat, such as by how much waits before another attempt differ: for tests.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.chance = Chance::seeded(seed);
         self
     }
 
@@ -254,7 +269,7 @@ impl Acceptd {
         let servings: Vec<Serving> = self.consumers.iter().zip(&policies).map(serving).collect();
         let router = Router::new(&servings, declared.keys(), self.consumers.iter().flat_map(|c| &c.emits));
         let meter = EngineMeter::new(router.known());
-        let node = Ids::after(0).next(now);
+        let node = Ids::seeded(0, self.chance.seed()).next(now);
         let limits: Vec<Limit> = limits.into_values().collect();
         let register = Register { node, consumers: servings, limits: limits.clone(), lease: self.settings.lease, now };
         store.register(register).await?;
@@ -265,6 +280,7 @@ impl Acceptd {
             store,
             clock: self.clock,
             settings: self.settings,
+            chance: self.chance,
             node,
             router,
             declared,
@@ -295,6 +311,36 @@ impl Acceptd {
     }
 }
 
+/// What a test makes of what a program put together.
+#[cfg(feature = "testing")]
+impl Acceptd {
+    /// Changes the settings.
+    pub(crate) fn with_settings(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+        change(&mut self.settings);
+        self
+    }
+
+    /// Takes another store.
+    pub(crate) fn with_store(self, store: Arc<dyn Store>) -> Self {
+        Self { store: Ok(store), ..self }
+    }
+
+    /// Puts something in front of the target of each consumer.
+    pub(crate) fn with_targets(mut self, wrap: impl Fn(&str, Arc<dyn Target>) -> Arc<dyn Target>) -> Self {
+        for consumer in &mut self.consumers {
+            consumer.target = wrap(&consumer.name, Arc::clone(&consumer.target));
+        }
+        self
+    }
+
+    /// The names of its consumers, and those of its limits.
+    pub(crate) fn names(&self) -> (Vec<String>, Vec<String>) {
+        let locks = self.consumers.iter().filter_map(lock);
+        let limits = self.limits.iter().cloned().chain(locks).map(|limit| limit.name);
+        (self.consumers.iter().map(|consumer| consumer.name.clone()).collect(), limits.collect())
+    }
+}
+
 fn serving((consumer, policy): (&Consumer, &Policy)) -> Serving {
     Serving {
         on: consumer.on.clone(),
@@ -306,7 +352,6 @@ fn serving((consumer, policy): (&Consumer, &Policy)) -> Serving {
 
 /// Every limit by name: those that are declared, and the locks of consumers.
 fn check_limits(declared: &[Limit], consumers: &[Consumer]) -> Result<BTreeMap<String, Limit>> {
-    let lock = |consumer: &Consumer| consumer.lock.as_ref().map(|key| Limit::lock(&consumer.name, key.clone()));
     let mut limits = BTreeMap::new();
     for limit in declared.iter().cloned().chain(consumers.iter().filter_map(lock)) {
         limit.check()?;
@@ -315,4 +360,8 @@ fn check_limits(declared: &[Limit], consumers: &[Consumer]) -> Result<BTreeMap<S
         }
     }
     Ok(limits)
+}
+
+fn lock(consumer: &Consumer) -> Option<Limit> {
+    consumer.lock.as_ref().map(|key| Limit::lock(&consumer.name, key.clone()))
 }

@@ -18,8 +18,6 @@ use crate::{Error, ErrorKind, Result};
 
 /// The most deliveries of a consumer taken by one claim.
 const CLAIM_MAX: usize = 512;
-/// How long a loop sleeps at most, should a wake-up get lost.
-const POLL: Duration = Duration::from_secs(5);
 /// How long it waits after the store failed.
 const STORE_BACKOFF: Duration = Duration::from_millis(200);
 
@@ -101,7 +99,8 @@ impl Dispatcher {
 fn idle_time(engine: &Engine, claims: &Claims) -> Duration {
     let pauses = claims.paused.iter().filter_map(|(_, until)| *until);
     let next = pauses.chain(claims.next).min();
-    next.map_or(POLL, |next| next.since(engine.now()).min(POLL) + Duration::from_micros(500))
+    let poll = engine.settings().poll_every;
+    next.map_or(poll, |next| next.since(engine.now()).min(poll) + Duration::from_micros(500))
 }
 
 /// A number for each consumer: the same for those that share a limit, also through others.

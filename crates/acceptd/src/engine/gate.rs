@@ -23,11 +23,18 @@ pub(crate) struct Circumstances<'a> {
 pub(crate) fn gate(delivery: &Delivery, how: &Circumstances<'_>, now: Timestamp) -> Gate {
     match how {
         Circumstances { served: false, .. } => Gate::NoConsumer,
-        _ if delivery.due > now => Gate::DueTime,
+        _ if delivery.due > now && !is_throttled(delivery, how, now) => Gate::DueTime,
         Circumstances { closure: Some(closure), .. } if closure.holds_at(now) => closure.gate,
         Circumstances { blocker: Some(blocker), .. } => blocker.limit.gate(),
         _ => Gate::Capacity,
     }
+}
+
+/// Whether a pause holds it that its target asked for. It is due when that ends, but it is the pause that it waits for.
+fn is_throttled(delivery: &Delivery, how: &Circumstances<'_>, now: Timestamp) -> bool {
+    let is_closed = || how.closure.is_some_and(|closure| closure.holds_at(now));
+    let is_paused = || how.blocker.is_some_and(|blocker| blocker.pause.is_some());
+    delivery.throttled_since.is_some() && (is_closed() || is_paused())
 }
 
 /// Explains `count` waiting deliveries, of which `first` is the oldest, that wait for the same gate.
@@ -217,6 +224,10 @@ mod tests {
             say(&delivery(), None, &standing(Some(&by(until)))),
             "waits 1m because target paused consumer start-ec2 until 2025-11-23T03:01:00.000Z: HTTP 429"
         );
+        let due = NOW + Duration::from_secs(60);
+        let throttled = Delivery { due, throttled_since: Some(NOW), ..delivery() };
+        assert_eq!(explain(&throttled, 1, None, &standing(Some(&by(until))), NOW).gate, Gate::Pause);
+        assert_eq!(explain(&throttled, 1, None, &standing(None), NOW).gate, Gate::DueTime);
         let gone = Circumstances { served: false, ..standing(None) };
         assert_eq!(say(&delivery(), None, &gone), "waits for consumer start-ec2, which nobody serves");
     }

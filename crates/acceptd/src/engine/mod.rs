@@ -16,6 +16,7 @@ mod accept;
 mod builder;
 mod callback;
 mod catalog;
+mod chance;
 mod changes;
 mod control;
 mod dispatch;
@@ -53,6 +54,7 @@ use crate::consumer::{Consumer, Reports, States};
 use crate::limit::Limit;
 use crate::telemetry::{EngineMeter, SpanSink};
 use crate::{Clock, Closure, DeliveryId, NodeId, Result, Store, Timestamp};
+use chance::Chance;
 use observe::Observer;
 use pace::Pacer;
 use route::Router;
@@ -67,6 +69,7 @@ pub(crate) struct Inner {
     store: Arc<dyn Store>,
     clock: Arc<dyn Clock>,
     settings: Settings,
+    chance: Chance,
     node: NodeId,
     router: Router,
     declared: BTreeMap<String, EventDeclaration>,

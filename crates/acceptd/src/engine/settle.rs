@@ -222,7 +222,7 @@ impl Engine {
         let (now, policy, failure, unfinished) = (self.now(), &consumer.retry, fail.failure, fail.unfinished);
         match fail.next {
             Next::Retry => {
-                let due = now + policy.backoff(delivery.attempts, rand::random());
+                let due = now + policy.backoff(delivery.attempts, self.0.chance.fraction());
                 Verdict::Retry { due, failure, unfinished }
             }
             Next::RetryAfter(after) => Verdict::Retry { due: now + after, failure, unfinished },

@@ -18,4 +18,5 @@ mod limits;
 mod schemas;
 mod story;
 mod telemetry;
+mod testing;
 mod traces;

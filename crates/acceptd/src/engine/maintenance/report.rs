@@ -17,6 +17,8 @@ impl Service for Report {
 
     async fn pass(engine: &Engine) -> Result<()> {
         let inner = &engine.0;
+        // While nobody reports anything there is nothing to look at.
+        inner.reports.noted().await;
         for (delivery, fence, report) in inner.reports.take_all() {
             // An attempt that ended meanwhile has its last report stored with its end.
             if inner.store.report(delivery, fence, report, engine.now()).await.is_ok()

@@ -157,7 +157,6 @@ CREATE INDEX deliveries_due ON deliveries (consumer, due) WHERE state = 0 AND re
 CREATE INDEX deliveries_ordered ON deliveries (consumer, grp, state DESC) WHERE ordered = 1 AND state < 2;
 CREATE INDEX deliveries_running ON deliveries (node, lease, consumer) WHERE state = 1;
 CREATE INDEX deliveries_dead ON deliveries (state) WHERE state = 3;
-CREATE INDEX deliveries_dead_of ON deliveries (consumer) WHERE state = 3;
 CREATE INDEX deliveries_later ON deliveries (later) WHERE later IS NOT NULL;
 
 CREATE TABLE attempts (

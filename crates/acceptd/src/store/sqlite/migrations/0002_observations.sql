@@ -12,3 +12,6 @@ CREATE TABLE observations (
     times    TEXT    NOT NULL,               -- durations counted by size, as JSON
     PRIMARY KEY (day, event, consumer, emits)
 ) STRICT, WITHOUT ROWID;
+
+-- Dead letters are counted by consumer for their gauge.
+CREATE INDEX deliveries_dead_of ON deliveries (consumer) WHERE state = 3;
