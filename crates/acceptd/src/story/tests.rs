@@ -254,7 +254,7 @@ fn a_story_is_read_as_it_was_written() {
     let read: Story = serde_json::from_str(&written).unwrap();
     assert_eq!(serde_json::to_string(&read).unwrap(), written);
     assert_eq!((read.events[1].size, read.events[1].data.is_none()), (5, true));
-    assert!(!written.contains("traceId"));
+    assert!(written.contains(&format!("\"traceId\":\"{}\"", read.trace_id.as_deref().unwrap())));
     let picture = text(&read, &TextOptions::default());
     assert!(picture.contains("upload.item (5 B of image/png)"), "{picture}");
 }
