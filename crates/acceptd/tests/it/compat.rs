@@ -132,3 +132,20 @@ fn many_alternatives_end_in_time() {
     let flags: Vec<Value> = (0..40).map(|_| json!({"anyOf": [{"minimum": 1}, {"type": "string"}]})).collect();
     assert_eq!(worst(&compare(&json!({ "allOf": flags }), &json!({"type": "integer"}), Mode::Full)), Verdict::Unknown);
 }
+
+#[test]
+fn what_fitted_only_under_a_wrong_assumption_fits_no_more() {
+    let object = |properties: Value| json!({"type": "object", "properties": properties});
+    let named = |bad: &str| {
+        let reference = |name: &str| json!({"$ref": format!("#/$defs/{name}")});
+        let whole = object(json!({"bad": {"type": bad}, "part": reference("Part")}));
+        json!({"Whole": whole, "Part": object(json!({"back": reference("Whole")}))})
+    };
+    let whole = json!({"$ref": "#/$defs/Whole"});
+    let mut old = object(json!({ "x": whole }));
+    old["$defs"] = named("integer");
+    // The first alternative fails at `bad`; on the way its part fitted, for nothing spoke against the whole yet.
+    let part = object(json!({"part": {"$ref": "#/$defs/Part"}}));
+    let new = json!({"anyOf": [object(json!({ "x": whole })), object(json!({ "x": part }))], "$defs": named("string")});
+    assert!(worst(&compare(&old, &new, Mode::Backward)) > Verdict::Compatible);
+}

@@ -15,5 +15,5 @@ mod failure;
 mod fixture;
 mod held;
 mod limits;
-mod story;
 mod schemas;
+mod story;
