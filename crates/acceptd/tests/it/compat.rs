@@ -89,7 +89,10 @@ fn each_change_is_named_at_its_path() {
 #[test]
 fn alternatives_are_named_by_their_tags() {
     let tagged = |tags: &[&str]| {
-        let one = |tag: &&str| json!({"type": "object", "required": ["kind"], "properties": {"kind": {"type": "string", "const": tag}}});
+        let one = |tag: &&str| {
+            let kind = json!({"type": "string", "const": tag});
+            json!({"type": "object", "required": ["kind"], "properties": {"kind": kind}})
+        };
         json!({"oneOf": tags.iter().map(one).collect::<Vec<_>>()})
     };
     assert_eq!(
