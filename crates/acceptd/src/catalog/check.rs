@@ -1,7 +1,7 @@
 //! What changed between two catalogs, and what of it breaks somebody: made to be asked before a deployment.
 //!
-//! What is only seen, and not declared, is not compared. What somebody relies on is an event type, its data, a consumer,
-//! and an edge: to lose one is breaking. Limits and policies are named, and break nobody.
+//! What is only seen, and not declared, is not compared. What somebody relies on is an event type, its data, a
+//! consumer, and an edge: to lose one is breaking. Limits and policies are named, and break nobody.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};

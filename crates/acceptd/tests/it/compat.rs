@@ -89,7 +89,10 @@ fn each_change_is_named_at_its_path() {
 #[test]
 fn alternatives_are_named_by_their_tags() {
     let tagged = |tags: &[&str]| {
-        let one = |tag: &&str| json!({"type": "object", "required": ["kind"], "properties": {"kind": {"type": "string", "const": tag}}});
+        let one = |tag: &&str| {
+            let kind = json!({"type": "string", "const": tag});
+            json!({"type": "object", "required": ["kind"], "properties": {"kind": kind}})
+        };
         json!({"oneOf": tags.iter().map(one).collect::<Vec<_>>()})
     };
     assert_eq!(
@@ -131,4 +134,21 @@ fn many_alternatives_end_in_time() {
     // Each alternative is a choice of its own here: far too many to look at.
     let flags: Vec<Value> = (0..40).map(|_| json!({"anyOf": [{"minimum": 1}, {"type": "string"}]})).collect();
     assert_eq!(worst(&compare(&json!({ "allOf": flags }), &json!({"type": "integer"}), Mode::Full)), Verdict::Unknown);
+}
+
+#[test]
+fn what_fitted_only_under_a_wrong_assumption_fits_no_more() {
+    let object = |properties: Value| json!({"type": "object", "properties": properties});
+    let named = |bad: &str| {
+        let reference = |name: &str| json!({"$ref": format!("#/$defs/{name}")});
+        let whole = object(json!({"bad": {"type": bad}, "part": reference("Part")}));
+        json!({"Whole": whole, "Part": object(json!({"back": reference("Whole")}))})
+    };
+    let whole = json!({"$ref": "#/$defs/Whole"});
+    let mut old = object(json!({ "x": whole }));
+    old["$defs"] = named("integer");
+    // The first alternative fails at `bad`; on the way its part fitted, for nothing spoke against the whole yet.
+    let part = object(json!({"part": {"$ref": "#/$defs/Part"}}));
+    let new = json!({"anyOf": [object(json!({ "x": whole })), object(json!({ "x": part }))], "$defs": named("string")});
+    assert!(worst(&compare(&old, &new, Mode::Backward)) > Verdict::Compatible);
 }

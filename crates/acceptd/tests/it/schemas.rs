@@ -125,7 +125,10 @@ async fn a_bad_schema_is_found_before_anything_starts() {
 
 #[tokio::test(start_paused = true)]
 async fn an_alternative_is_told_of_by_what_it_lacks() {
-    let tagged = |kind: &str, field: &str| json!({"type": "object", "required": ["kind", field], "properties": {"kind": {"const": kind}}});
+    let tagged = |kind: &str, field: &str| {
+        let properties = json!({"kind": {"const": kind}});
+        json!({"type": "object", "required": ["kind", field], "properties": properties})
+    };
     let schema = json!({"oneOf": [tagged("a", "x"), tagged("b", "y"), {"type": "null"}]});
     let engine = declared(on(&memory()), "machine.start", schema).start().await.unwrap();
     let said = async |data: Value| engine.accept(submission(&[data])).await.unwrap_err().places()[0].message.clone();
