@@ -59,7 +59,7 @@ async fn what_is_stuck_tells_its_story() {
 }
 
 #[tokio::test(start_paused = true)]
-#[should_panic(expected = "waits for limit press, which ops paused: no paper")]
+#[should_panic(expected = "to end, but 1 operation waits for limit press, which ops paused: no paper")]
 async fn a_limit_that_is_paused_without_an_end_is_named() {
     let t = started().await;
     t.engine().pause_limit("press", None, None, "ops", "no paper").await.unwrap();
@@ -68,7 +68,7 @@ async fn a_limit_that_is_paused_without_an_end_is_named() {
 }
 
 #[tokio::test(start_paused = true)]
-#[should_panic(expected = "1 operation waits for a consumer: nobody takes card.declined")]
+#[should_panic(expected = "to end, but 1 operation waits for a consumer: nobody takes card.declined")]
 async fn an_event_that_nobody_takes_is_named() {
     let t = testing::start(|app: Acceptd| app.event_of::<CardDeclined>()).await;
     t.accept(CardDeclined { order: 7 }).await;
