@@ -1,0 +1,85 @@
+//! `acceptd catalog`, offline: what a configuration declares, and exported catalogs.
+
+use std::path::{Path, PathBuf};
+
+use crate::process::{acceptd, end, run};
+
+/// What is kept of the examples' catalogs, and how it is made.
+const KEPT: [(&str, &str); 3] = [("catalog.json", "json"), ("catalog.txt", "text"), ("catalog.mmd", "mermaid")];
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap().to_path_buf()
+}
+
+fn sample(name: &str) -> String {
+    repository().join("crates/acceptd/tests/catalog").join(name).to_string_lossy().into_owned()
+}
+
+#[test]
+fn the_catalogs_of_the_examples_are_as_they_are_kept() {
+    let write = std::env::var_os("ACCEPTD_WRITE_DOCS").is_some();
+    for example in ["ec2", "uploads"] {
+        let folder = repository().join("examples").join(example);
+        for (file, format) in KEPT {
+            let line = ["catalog", "export", "--config", "acceptd.toml", "--format", format];
+            let text = run(&folder, &line).exits(0).stdout;
+            if write {
+                std::fs::write(folder.join(file), &text).unwrap();
+            }
+            let kept = std::fs::read_to_string(folder.join(file)).unwrap_or_default();
+            assert_eq!(text, kept, "examples/{example}/{file}: set ACCEPTD_WRITE_DOCS=1 and run this test");
+        }
+    }
+}
+
+#[test]
+fn a_configuration_is_shown_without_a_server_and_without_its_secrets() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "[consumers.start]\non = \"a\"\nemits = [\"b\"]\nurl = \"http://ann:pass@127.0.0.1/\"\n\
+        secret_file = \"there.is.none\"\n";
+    std::fs::write(folder.path().join("acceptd.toml"), text).unwrap();
+    let shown = run(folder.path(), &["catalog", "--config", "acceptd.toml"]).exits(0).stdout;
+    assert!(shown.contains("└─ → start  http http://127.0.0.1/"), "{shown}");
+    assert!(!shown.contains("pass"), "{shown}");
+    let document = run(folder.path(), &["catalog", "show", "--config", "acceptd.toml", "-o", "json"]).exits(0).json();
+    assert_eq!(document["events"][1]["type"], "b");
+    run(folder.path(), &["catalog", "--config", "other.toml"]).exits(2).says("there is no such file");
+    assert!(!folder.path().join("acceptd.db").exists());
+}
+
+#[test]
+fn exports_go_to_a_file_or_a_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let catalog = sample("catalog.json");
+    let export = |arguments: &[&str]| {
+        let mut line = vec!["catalog", "export", "--from", &catalog, "--format"];
+        line.extend(arguments);
+        run(folder.path(), &line)
+    };
+    let kept = |name: &str| std::fs::read_to_string(sample(name)).unwrap();
+    assert_eq!(export(&["asyncapi"]).exits(0).stdout, kept("asyncapi.json"));
+    export(&["svg", "--out", "map.svg"]).exits(0).says("wrote map.svg");
+    assert_eq!(std::fs::read_to_string(folder.path().join("map.svg")).unwrap(), kept("catalog.svg"));
+    export(&["markdown"]).exits(2).says("markdown is a folder of files: name it with --out FOLDER");
+    export(&["markdown", "--out", "map.svg"]).exits(2).says("map.svg is not a folder");
+    export(&["markdown", "--out", "pages"]).exits(0).says(" files below pages");
+    assert!(folder.path().join("pages/events").is_dir());
+    assert!(!folder.path().join("passwd").exists() && !folder.path().join("pages/passwd.md").exists());
+    export(&["pdf"]).exits(2).says("asyncapi");
+    export(&["json", "--out", "none/catalog.json"]).exits(1).says("can't write none/catalog.json");
+}
+
+#[test]
+fn drift_exits_with_1_when_something_is_undeclared() {
+    let folder = tempfile::tempdir().unwrap();
+    let drift = |from: &str| run(folder.path(), &["catalog", "drift", "--from", from]);
+    let ended = drift(&sample("catalog.json")).exits(1);
+    let undeclared = "undeclared: charge emits card.refused<i>: 3 times, last at 2026-11-23T10:00:00.000Z\n";
+    assert!(ended.stdout.contains(undeclared), "{ended:?}");
+    let example = repository().join("examples/ec2/catalog.json").to_string_lossy().into_owned();
+    assert!(drift(&example).exits(0).stdout.ends_with("only what is declared: nothing was looked at\n"));
+    std::fs::write(folder.path().join("other.json"), "{}").unwrap();
+    drift("other.json").exits(2).says("it is not an exported catalog");
+    let line = ["catalog", "drift", "-o", "json", "--from", &example];
+    assert_eq!(end(acceptd(folder.path()).args(line)).exits(0).json()["undeclared"], serde_json::json!([]));
+}
