@@ -51,20 +51,22 @@ async function backstage(folder) {
   for (const document of documents) {
     assert.deepEqual(document.errors, []);
     const entity = document.toJS();
+    // Backstage puts the file's text there before it validates.
+    const file = entity.spec.definition?.$text;
+    if (file) entity.spec.definition = readFileSync(join(folder, "backstage", file), "utf8");
     assert.ok(await kinds[entity.kind].check(entity), entity.kind);
     for (const policy of policies) await policy.enforce(entity);
     const name = `${entity.kind}:${entity.metadata.name.toLowerCase()}`;
     assert.ok(!names.has(name), name);
     names.add(name);
-    const file = entity.spec.definition?.$text;
-    if (file) JSON.parse(readFileSync(join(folder, "backstage", file), "utf8"));
   }
+  assert.ok([...names].some((name) => name.startsWith("API:")), [...names].join());
 }
 
 /** Every page compiles, and nothing in it is an element or code but what was meant to be. */
 async function mdx(folder) {
   const files = readdirSync(folder, { recursive: true }).filter((path) => /\.mdx?$/.test(path));
-  assert.ok(files.length > 5);
+  assert.ok(files.length > 2);
   for (const file of files) {
     const text = readFileSync(join(folder, file), "utf8").replace(/^---\n[^]*?\n---\n/, "");
     const elements = new Set();

@@ -54,7 +54,8 @@ problems! {
     CROSS_ORIGIN = 403 "cross-origin", "Another site's page may not do this",
         "A browser sent this for a page of another origin. An operator can allow the origin.";
     NOT_FOUND = 404 "not-found", "There is no such thing",
-        "There is no operation, delivery, notification, consumer or limit of this name, or it is no longer kept.";
+        "There is no operation, delivery, notification, consumer, limit or schema of this name, or it is no longer \
+         kept.";
     NO_SUCH_ROUTE = 404 "no-such-route", "There is nothing at this path",
         "The API has no such path. Its calls begin with `/v1/`.";
     UNKNOWN_EVENT_TYPE = 404 "unknown-event-type", "Nobody knows this event type",
@@ -83,8 +84,8 @@ problems! {
          `application/cloudevents-batch+json`, or any type with the attributes in `ce-` headers. Bodies are not \
          compressed.";
     INVALID_DATA = 422 "invalid-data", "The event's data does not fit",
-        "A consumer's limit or lock has a key that is not in the data, for example. `detail` names the consumer and \
-         the JSON Pointer; `errors` has one entry for each place, at most 100. Nothing was stored.";
+        "It breaks the schema of its type (`GET /schemas/{type}`), or lacks what a consumer's limit or lock has as \
+         its key. `errors` has one entry for each place with a JSON Pointer, at most 100. Nothing was stored.";
     IDEMPOTENCY_KEY_REUSED = 422 "idempotency-key-reused", "The idempotency key was used before",
         "The same key came with another request within the last 24 hours. Use a new key for a new request.";
     FENCE_REQUIRED = 428 "fence-required", "The attempt's fence is missing",

@@ -7,7 +7,7 @@ use axum::Router;
 use axum::routing::{get, post};
 
 use crate::api::{
-    catalog, chain, consumers, dead_letters, deliveries, health, items, limits, notifications, operations,
+    catalog, chain, consumers, dead_letters, deliveries, health, items, limits, notifications, operations, schemas,
 };
 use crate::call::On;
 use crate::front_door;
@@ -55,6 +55,8 @@ pub fn router(engine: Engine, settings: HttpSettings) -> Router {
         .route("/v1/deliveries/{id}/progress", post(on!(deliveries::progress)))
         .route("/v1/deliveries/{id}/complete", post(on!(deliveries::complete)))
         .route("/v1/deliveries/{id}/fail", post(on!(deliveries::fail)))
+        .route("/schemas/{type}", get(on!(schemas::current)))
+        .route("/schemas/{type}/{version}", get(on!(schemas::version)))
         .route("/livez", get(on!(health::livez)))
         .route("/readyz", get(on!(health::readyz)))
         .route("/metrics", get(on!(health::metrics)))

@@ -14,6 +14,7 @@ use acceptd::EventDeclaration;
 use acceptd::RetryPolicy;
 use acceptd::limit::{KeySpec, Limit};
 
+mod event;
 mod print;
 mod read;
 mod section;
@@ -40,6 +41,7 @@ pub(crate) struct Config {
     pub(crate) server: Server,
     pub(crate) store: StoreUrl,
     pub(crate) log: Log,
+    pub(crate) catalog: CatalogConfig,
     pub(crate) events: BTreeMap<String, EventDeclaration>,
     pub(crate) limits: Vec<Limit>,
     pub(crate) consumers: Vec<ConsumerConfig>,
@@ -63,6 +65,13 @@ pub(crate) struct Server {
     pub(crate) idempotency_retention: Duration,
     pub(crate) lease: Duration,
     pub(crate) target_lease: Duration,
+}
+
+/// The section `[catalog]`.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct CatalogConfig {
+    pub(crate) observe: bool,
+    pub(crate) retention: Duration,
 }
 
 /// The section `[log]`.
@@ -99,6 +108,8 @@ impl Choice for LogFormat {
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct ConsumerConfig {
     pub(crate) name: String,
+    pub(crate) description: Option<String>,
+    pub(crate) team: Option<String>,
     pub(crate) on: Vec<String>,
     pub(crate) emits: Vec<String>,
     pub(crate) goes: Goes,

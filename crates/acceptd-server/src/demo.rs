@@ -83,6 +83,8 @@ fn consumers(endpoint: reqwest::Url) -> Vec<ConsumerConfig> {
     let retry = RetryPolicy { max_attempts: 5, base: Duration::from_millis(200), ..RetryPolicy::default() };
     let upload = ConsumerConfig {
         name: "upload-item".to_owned(),
+        description: None,
+        team: None,
         on: vec!["upload.item".to_owned()],
         emits: vec![ItemUploaded::TYPE.to_owned()],
         goes: Goes::Url { url: WebUrl(endpoint), secret_file: None },
@@ -98,6 +100,8 @@ fn consumers(endpoint: reqwest::Url) -> Vec<ConsumerConfig> {
     };
     let alarm = ConsumerConfig {
         name: "alarm".to_owned(),
+        description: None,
+        team: None,
         on: vec![CreateAlarm::TYPE.to_owned()],
         emits: Vec::new(),
         goes: Goes::Inbox,

@@ -22,7 +22,7 @@ pub(crate) fn builder(config: &Config) -> Result<Acceptd> {
 
 fn assemble(config: &Config, builder: Acceptd) -> Result<Acceptd> {
     let consumers = consumers(config)?;
-    let mut builder = builder.settings(settings(&config.server));
+    let mut builder = builder.settings(settings(config));
     for (kind, declaration) in &config.events {
         builder = builder.event(kind.clone(), declaration.clone());
     }
@@ -69,8 +69,10 @@ pub(crate) fn router(engine: Engine, server: &Server, metrics: Option<Prometheus
     acceptd_http::router(engine, settings)
 }
 
-fn settings(server: &Server) -> Settings {
+fn settings(Config { server, catalog, .. }: &Config) -> Settings {
     Settings {
+        observe: catalog.observe,
+        observation_retention: catalog.retention,
         backlog_max: server.backlog_max.get(),
         depth_max: server.depth_max.get(),
         lease: server.lease,
@@ -78,6 +80,7 @@ fn settings(server: &Server) -> Settings {
         retention: server.retention,
         prune_every: server.prune_every,
         idempotency_retention: server.idempotency_retention,
+        public_url: server.public_url.as_ref().map(|url| url.0.to_string()),
         ..Settings::default()
     }
 }
@@ -104,6 +107,8 @@ fn make(config: &ConsumerConfig, client: &PushClient, all: &Config) -> Result<Co
         .retry_policy(config.retry.clone())
         .timeout(config.timeout)
         .concurrency(concurrency.get());
+    let consumer = config.description.iter().fold(consumer, Consumer::description);
+    let consumer = config.team.iter().fold(consumer, Consumer::team);
     let consumer = config.limits.iter().fold(consumer, Consumer::limit);
     let consumer = config.lock.iter().fold(consumer, |consumer, key| consumer.lock(&key.to_string()));
     let consumer = config.fair_by.iter().fold(consumer, |consumer, key| consumer.fair_by(&key.to_string()));

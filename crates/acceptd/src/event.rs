@@ -9,15 +9,34 @@ use serde::de::DeserializeOwned;
 use crate::limit::Lane;
 use crate::{Data, Error, EventKey, OperationId, Result, Timestamp};
 
-/// A Rust type that is the data of one event type.
+pub use serde_json::Value as JsonValue;
+
+/// A Rust type that is the data of one event type. Derive it: its doc comment and its JSON Schema come along.
 ///
 /// ```
-/// #[derive(serde::Serialize, serde::Deserialize)]
-/// struct StartEc2 { ami: String }
-/// impl acceptd::Event for StartEc2 {
-///     const TYPE: &'static str = "ec2.start";
-/// }
+/// use acceptd::Event;
+/// use acceptd::schemars::{self, JsonSchema};
+/// use serde::{Deserialize, Serialize};
+///
+/// /// Someone asked for a machine.
+/// #[derive(Event, Serialize, Deserialize, JsonSchema)]
+/// #[event("ec2.start", version = 2, key = region)]
+/// struct StartEc2 { ami: String, region: String }
+///
+/// assert_eq!(StartEc2::TYPE, "ec2.start");
+/// assert_eq!(StartEc2::VERSION, 2);
+/// assert_eq!(StartEc2::DESCRIPTION, Some("Someone asked for a machine."));
+/// assert_eq!(StartEc2::KEY, Some("/region"));
+/// assert_eq!(StartEc2::schema().unwrap()["required"][0], "ami");
 /// ```
+///
+/// `version` is 1 and there is no `key` unless it is said; `no_schema` leaves the schema out. By hand only
+/// [`Event::TYPE`] is needed.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no event",
+    label = "not an event",
+    note = "derive it: `#[derive(Event, Serialize, Deserialize, JsonSchema)]` and `#[event(\"some.type\")]`"
+)]
 pub trait Event: Serialize + DeserializeOwned + Send + 'static {
     /// The event type, such as `ec2.start`.
     const TYPE: &'static str;
@@ -29,7 +48,7 @@ pub trait Event: Serialize + DeserializeOwned + Send + 'static {
     const KEY: Option<&'static str> = None;
 
     /// The JSON Schema of its data.
-    fn schema() -> Option<serde_json::Value> {
+    fn schema() -> Option<JsonValue> {
         None
     }
 
@@ -37,6 +56,27 @@ pub trait Event: Serialize + DeserializeOwned + Send + 'static {
     fn key(&self) -> Option<String> {
         None
     }
+}
+
+/// A type with a JSON Schema: one that derives `JsonSchema`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no JSON Schema",
+    note = "derive `JsonSchema` of `schemars` for it, or write `no_schema` into its `#[event(..)]`"
+)]
+pub trait HasSchema {
+    /// Its schema, by JSON Schema 2020-12.
+    fn schema() -> JsonValue;
+}
+
+impl<T: schemars::JsonSchema> HasSchema for T {
+    fn schema() -> JsonValue {
+        schemars::schema_for!(T).to_value()
+    }
+}
+
+/// The JSON Schema of a type, for what the derive writes.
+pub fn schema_of<T: HasSchema>() -> JsonValue {
+    T::schema()
 }
 
 /// A value as the text of a key: text as it is, anything else as JSON.

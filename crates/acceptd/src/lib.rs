@@ -5,6 +5,9 @@
 //! [`limit`], [`wait`], [`notification`], [`catalog`]), who takes them ([`consumer`], [`target`]), where they are kept ([`store`]),
 //! and what moves them ([`engine`]).
 
+// What the macros write says `::acceptd`, here too.
+extern crate self as acceptd;
+
 pub mod catalog;
 mod clock;
 pub mod consumer;
@@ -26,6 +29,10 @@ pub mod target;
 mod timestamp;
 pub mod wait;
 
+/// Makes a struct or an enum the data of an event type; see the trait [`Event`].
+pub use acceptd_macros::Event;
+/// Gives an async function a consumer of the same name; see [`Consumer`].
+pub use acceptd_macros::consumer;
 pub use catalog::{Catalog, EventDeclaration};
 pub use clock::{Clock, ManualClock, SteadyClock, SystemClock, Uptime};
 pub use consumer::{Consumer, Context, Emits, Limits, NamedLimit, Notify, Permits, Progress, State, Steps};
@@ -40,6 +47,7 @@ pub use notification::Notification;
 pub use operation::{Operation, Status};
 pub use outcome::{Done, Fail, FailExt, Failure, Level, Next, Notice, Outcome, ProgressReport, Throttle};
 pub use retry::RetryPolicy;
+pub use schemars;
 pub use store::Store;
 pub use timestamp::Timestamp;
 pub use wait::{Closure, Gate, Wait};

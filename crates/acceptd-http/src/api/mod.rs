@@ -12,3 +12,4 @@ pub(crate) mod limits;
 pub(crate) mod notifications;
 pub(crate) mod operations;
 mod pages;
+pub(crate) mod schemas;

@@ -17,7 +17,7 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper::service::Service as _;
 use hyper_util::service::TowerToHyperService;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 /// Longer than anything here takes.
@@ -65,6 +65,20 @@ trait IntoErr {
 impl IntoErr for Fail {
     fn into_err(self) -> acceptd::Outcome {
         Err(self)
+    }
+}
+
+/// An event type with schemas of two versions.
+fn checked() -> EventDeclaration {
+    let schema = |cents: &str| {
+        json!({"type": "object", "required": ["cents"],
+            "properties": {"cents": {"type": cents}, "note": {"type": "string", "maxLength": 5}}})
+    };
+    EventDeclaration {
+        version: 2,
+        schema: Some(schema("integer")),
+        older: [(1, schema("string"))].into(),
+        ..EventDeclaration::default()
     }
 }
 
@@ -132,6 +146,7 @@ impl Api {
             .consumer(Consumer::to("limited", ["limited.work"], target.clone()).limit("cloud-api"))
             .consumer(Consumer::to("paced", ["paced.work"], target).limit("slow"))
             .consumer(Consumer::inbox("inbox", "alarm.create"))
+            .event("checked.data", checked())
             .event("lonely.event", EventDeclaration::default())
             .event("test.whole", EventDeclaration { batch: false, ..EventDeclaration::default() })
             .start()

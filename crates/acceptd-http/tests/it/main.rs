@@ -17,5 +17,6 @@ mod push_limits;
 mod push_receiver;
 mod push_request;
 mod push_waiting;
+mod schemas;
 mod server;
 mod streams;

@@ -6,11 +6,14 @@ use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::Path;
 use std::time::Duration;
 
+use acceptd::RetryPolicy;
 use acceptd::limit::Limit;
-use acceptd::{EventDeclaration, RetryPolicy};
 
+use super::event;
 use super::section::Section;
-use super::{Bytes, Config, ConsumerConfig, Goes, Log, LogFormat, Notify, Server, StoreUrl, Undeclared, WebUrl};
+use super::{
+    Bytes, CatalogConfig, Config, ConsumerConfig, Goes, Log, LogFormat, Notify, Server, StoreUrl, Undeclared, WebUrl,
+};
 
 /// Reads all sections.
 pub(super) fn read(mut root: Section<'_>, base: &Path) -> Config {
@@ -25,13 +28,14 @@ pub(super) fn read(mut root: Section<'_>, base: &Path) -> Config {
     }
     let log_config = Log { level, format: log.get("format", LogFormat::Text) };
     log.finish();
-    let events = root.named("events").into_iter().map(|(name, section)| read_event(name, section)).collect();
+    let catalog = read_catalog(root.section("catalog"));
+    let events = root.named("events").into_iter().map(|(name, section)| event::read(name, section, base)).collect();
     let limits = root.named("limits").into_iter().map(|(name, section)| read_limit(name, section));
     let limits: Vec<Limit> = limits.collect();
     let consumers = root.named("consumers").into_iter();
     let consumers = consumers.filter_map(|(name, section)| read_consumer(name, section, base, &limits)).collect();
     root.finish();
-    Config { server, store: url, log: log_config, events, limits, consumers }
+    Config { server, store: url, log: log_config, catalog, events, limits, consumers }
 }
 
 /// Whether this is a level for all, or levels by module, separated by commas.
@@ -92,26 +96,25 @@ fn read_server(mut section: Section<'_>) -> Server {
     server
 }
 
+fn read_catalog(mut section: Section<'_>) -> CatalogConfig {
+    let settings = acceptd::Settings::default();
+    let catalog = CatalogConfig {
+        observe: section.get("observe", settings.observe),
+        retention: section.get("retention", settings.observation_retention),
+    };
+    if catalog.retention < Duration::from_secs(24 * 3600) {
+        section.wrong("retention", "it must be at least 1d: what is seen is counted by day");
+    }
+    section.finish();
+    catalog
+}
+
 /// What the HTTP side takes at most, when nothing else is said.
 struct Limits {
     body: Bytes,
     batch_body: Bytes,
     batch_events: NonZeroUsize,
     sse_clients: NonZeroUsize,
-}
-
-fn read_event(name: String, mut section: Section<'_>) -> (String, EventDeclaration) {
-    let declaration = EventDeclaration {
-        description: section.optional("description"),
-        owner_required: section.get("owner_required", false),
-        batch: section.get("batch", true),
-        ..EventDeclaration::default()
-    };
-    if let Err(error) = acceptd::event::check_type(&name) {
-        section.wrong("", error);
-    }
-    section.finish();
-    (name, declaration)
 }
 
 fn read_limit(name: String, mut section: Section<'_>) -> Limit {
@@ -131,6 +134,7 @@ fn read_limit(name: String, mut section: Section<'_>) -> Limit {
 
 fn read_consumer(name: String, mut section: Section<'_>, base: &Path, declared: &[Limit]) -> Option<ConsumerConfig> {
     check_name(&name, &section);
+    let (description, team) = (section.optional("description"), section.optional("team"));
     let on: Vec<String> = section.optional("on").unwrap_or_default();
     let emits: Vec<String> = section.get("emits", Vec::new());
     if !section.has("on") {
@@ -161,6 +165,8 @@ fn read_consumer(name: String, mut section: Section<'_>, base: &Path, declared: 
     section.finish();
     Some(ConsumerConfig {
         name,
+        description,
+        team,
         on,
         emits,
         goes: goes?,

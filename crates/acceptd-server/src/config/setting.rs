@@ -161,6 +161,22 @@ impl Setting for BTreeMap<String, u32> {
     }
 }
 
+/// Files by version, such as `{ 1 = "schemas/ec2.start.v1.json" }`.
+impl Setting for BTreeMap<u32, String> {
+    fn read(node: &Node) -> Result<Self, String> {
+        let wrong = || "this must be a table of files by version, such as { 1 = \"schemas/a.v1.json\" }".to_owned();
+        let Value::Table(table) = &node.value else { return Err(wrong()) };
+        let version = |version: &str| version.parse::<NonZeroU32>().map(NonZeroU32::get).map_err(|_| wrong());
+        let file = |(name, node): (&String, &Node)| Ok((version(name)?, text(node).map_err(|_| wrong())?.to_owned()));
+        table.iter().map(file).collect()
+    }
+
+    fn show(&self) -> String {
+        let parts: Vec<_> = self.iter().map(|(version, file)| format!("{version} = {}", quoted(file))).collect();
+        format!("{{ {} }}", parts.join(", "))
+    }
+}
+
 impl Setting for SocketAddr {
     fn read(node: &Node) -> Result<Self, String> {
         let written = text(node)?;

@@ -13,6 +13,10 @@ type Flag = (&'static str, &'static str, &'static str, &'static str);
 fn load_with(text: &str, environment: &[(&str, &str)], flags: &[Flag]) -> Result<Loaded, Problems> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("acceptd.toml");
+    std::fs::create_dir(folder.path().join("schemas")).unwrap();
+    for (file, text) in SCHEMAS {
+        std::fs::write(folder.path().join("schemas").join(file), text).unwrap();
+    }
     std::fs::File::create(&path).unwrap().write_all(text.as_bytes()).unwrap();
     let loaded = load(&Sources {
         file: FileSource::Named(path.clone()),
@@ -27,6 +31,15 @@ fn load_with(text: &str, environment: &[(&str, &str)], flags: &[Flag]) -> Result
         Problems(problems.0.into_iter().map(|p| Problem { origin: p.origin.map(short), ..p }).collect())
     })
 }
+
+/// Files in the folder `schemas` beside the configuration.
+const SCHEMAS: [(&str, &str); 5] = [
+    ("ec2.start.json", r#"{"type":"object"}"#),
+    ("ec2.start.v1.json", "true"),
+    ("broken.json", "{"),
+    ("wrong.json", r#"{"properties":{"a":{"type":"text"}}}"#),
+    ("far.json", r#"{"$ref":"https://example.com/a.json"}"#),
+];
 
 fn complaint(text: &str) -> String {
     load_text(text).unwrap_err().to_string()
@@ -81,8 +94,8 @@ fn unknown_keys_name_the_place_and_the_nearest_key() {
         complaint(&retry),
         "acceptd.toml:4: unknown key `max_attempt` in consumers.start-ec2.retry; did you mean `max_attempts`?"
     );
-    let schema = "[events.\"ec2.start\"]\nschema = \"x.json\"";
-    assert_eq!(complaint(schema), "acceptd.toml:2: unknown key `schema` in events.ec2.start");
+    let odd = "[events.\"ec2.start\"]\nzzz = \"x.json\"";
+    assert_eq!(complaint(odd), "acceptd.toml:2: unknown key `zzz` in events.ec2.start");
 }
 
 #[test]
@@ -240,4 +253,43 @@ fn mistakes_about_limits_are_named() {
         assert!(complaint.contains(said), "{text}: {complaint}");
     }
     assert!(load_text(&limited("rate = \"100/m burst 20\"", "limits = [\"cloud-api\"]")).is_ok());
+}
+
+#[test]
+fn schemas_are_read_beside_the_file_that_names_them() {
+    let text = "[events.\"ec2.start\"]\nversion = 2\nschema = \"schemas/ec2.start.json\"\n\
+                older_schemas = { 1 = \"schemas/ec2.start.v1.json\" }\nteam = \"compute\"";
+    let event = load_text(text).unwrap().config.events["ec2.start"].clone();
+    assert_eq!((event.version, event.team.as_deref()), (2, Some("compute")));
+    assert_eq!(event.schema.unwrap()["type"], "object");
+    assert_eq!(event.older[&1], serde_json::Value::Bool(true));
+}
+
+#[test]
+fn bad_schemas_name_the_line_and_the_file() {
+    let event = "[events.\"ec2.start\"]\n";
+    let schema = |file: &str| format!("schema = \"schemas/{file}.json\"");
+    let older = |version: &str| format!("version = 2\n{}\nolder_schemas = {version}", schema("ec2.start"));
+    for (more, said) in [
+        (schema("none"), ":2: events.ec2.start.schema: there is no file schemas/none.json"),
+        (schema("broken"), ":2: events.ec2.start.schema: schemas/broken.json is not JSON: EOF while parsing"),
+        (
+            schema("wrong"),
+            ":2: events.ec2.start.schema: schemas/wrong.json: this is no JSON Schema: at /properties/a/type",
+        ),
+        (schema("far"), ":2: events.ec2.start.schema: schemas/far.json: a $ref must stay in the document"),
+        ("schema = \"schemas\"".to_owned(), ":2: events.ec2.start.schema: can't read schemas: "),
+        (older("{ 2 = \"schemas/ec2.start.json\" }"), ":4: events.ec2.start.older_schemas: version 2 is not older"),
+        (older("{ 1 = \"schemas/none.json\" }"), ":4: events.ec2.start.older_schemas: there is no file"),
+        (older("{ one = \"schemas/none.json\" }"), ":4: events.ec2.start.older_schemas: this must be a table of files"),
+        ("version = 0".to_owned(), ":2: events.ec2.start.version: this must be a whole number from 1"),
+        (
+            "version = 2\nolder_schemas = { 1 = \"schemas/ec2.start.json\" }".to_owned(),
+            ":3: events.ec2.start.older_schemas: older versions need `schema`",
+        ),
+    ] {
+        let complaint = complaint(&format!("{event}{more}"));
+        assert!(complaint.starts_with(&format!("acceptd.toml{said}")), "{more}\n{complaint}");
+        assert_eq!(complaint.lines().count(), 1, "{complaint}");
+    }
 }

@@ -94,3 +94,26 @@ fn limits_and_consumers_must_go_together() {
     check(folder.path(), &format!("{text}limits = [\"a\", \"b\"]")).exits(0);
     assert!(!folder.path().join("acceptd.db").exists(), "nothing is opened");
 }
+
+#[test]
+fn a_schema_that_can_not_be_used_stops_everything_with_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "[events.\"ec2.start\"]\nversion = 2\nschema = \"start.json\"\nolder_schemas = { 1 = \"old.json\" }\n";
+    std::fs::write(folder.path().join("start.json"), r#"{"type":"text"}"#).unwrap();
+    let said = "acceptd: acceptd.toml:3: events.ec2.start.schema: start.json: this is no JSON Schema: at /type: ";
+    let ended = check(folder.path(), text).exits(2).says(said);
+    assert!(
+        ended.stderr.contains("acceptd.toml:4: events.ec2.start.older_schemas: there is no file old.json"),
+        "{ended:?}"
+    );
+    run(folder.path(), &["serve"]).exits(2).says(said);
+    assert!(!folder.path().join("acceptd.db").exists());
+    for file in ["start.json", "old.json"] {
+        std::fs::write(folder.path().join(file), r#"{"type":"object"}"#).unwrap();
+    }
+    check(folder.path(), text).exits(0);
+    // The files are found from another folder, too.
+    let file = folder.path().join("acceptd.toml");
+    let other = tempfile::tempdir().unwrap();
+    run(other.path(), &["config", "check", "--config", file.to_str().unwrap()]).exits(0);
+}

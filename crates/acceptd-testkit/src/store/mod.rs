@@ -9,6 +9,7 @@ pub mod control;
 pub mod end;
 pub mod limits;
 pub mod notify;
+pub mod observe;
 pub mod prune;
 pub mod query;
 pub mod reopen;
@@ -58,6 +59,10 @@ macro_rules! store_suite {
             the_limit_of_attempts_is_that_of_the_last_claim
             claims_at_once_share_nothing
             an_operation_runs_from_its_first_claim_on
+        }
+        $crate::case_tests! { $run observe
+            what_was_seen_is_added_up_by_day_and_edge
+            days_before_the_first_kept_are_forgotten
         }
         $crate::case_tests! { $run settle
             done_ends_the_delivery_and_its_operation

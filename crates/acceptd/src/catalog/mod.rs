@@ -10,7 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+pub mod check;
 mod command;
+pub mod compat;
 mod declaration;
 mod drift;
 mod edge;
@@ -19,6 +21,7 @@ pub mod format;
 mod loops;
 mod observation;
 mod save;
+pub mod schema;
 
 pub use command::command;
 pub use declaration::EventDeclaration;

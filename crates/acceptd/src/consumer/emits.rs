@@ -17,7 +17,7 @@ use crate::{Draft, Event, Fail, Result};
 /// # #[derive(serde::Serialize, serde::Deserialize)] struct B;
 /// # impl Event for B { const TYPE: &'static str = "b"; }
 /// fn handler(mut out: Emits<(A,)>) {
-///     out.emit(B); // not declared: add it to the `Emits<(..)>` argument
+///     out.emit(B); // this consumer does not declare that it emits `B`
 /// }
 /// ```
 pub struct Emits<Set> {
@@ -49,7 +49,7 @@ impl<Set: EventSet> Argument for Emits<Set> {
 #[diagnostic::on_unimplemented(
     message = "this consumer does not declare that it emits `{E}`",
     label = "not declared",
-    note = "add it to the `Emits<(..)>` argument"
+    note = "add `{E}` to the events of its `Emits<(..)>` argument"
 )]
 pub trait Declares<E, Place> {}
 
@@ -86,9 +86,17 @@ event_sets! {
 
 macro_rules! declares {
     ($( ($($all:ident),*) $one:ident $place:literal )*) => { $(
+        #[diagnostic::do_not_recommend]
         impl<$($all),*> Declares<$one, Place<$place>> for ($($all,)*) {}
     )* };
 }
+
+/// Nothing that anybody can emit. With only one event in a tuple the compiler would take for granted that it is meant,
+/// and complain of mismatched types instead of a missing declaration; a second candidate keeps it from that.
+pub enum Nothing {}
+
+#[diagnostic::do_not_recommend]
+impl<A> Declares<Nothing, Place<8>> for (A,) {}
 
 declares! {
     (A) A 0

@@ -23,6 +23,11 @@ pub trait Handler<Args>: Clone + Send + Sync + 'static {
 }
 
 /// What a handler may return: an [`Outcome`], or `Result<(), Fail>`.
+#[diagnostic::on_unimplemented(
+    message = "a consumer can't return `{Self}`",
+    label = "not an outcome",
+    note = "a consumer returns `Outcome`, or `Result<(), Fail>`"
+)]
 pub trait IntoOutcome {
     /// The outcome.
     ///

@@ -50,6 +50,32 @@ fn short_name(name: &str) -> String {
 }
 
 /// Who takes what: which event types, which target, which policy, which events it may emit.
+///
+/// The attribute `#[consumer]` writes it beside an async function:
+///
+/// ```
+/// use acceptd::{Done, Emits, Event, Outcome, consumer};
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Event, Serialize, Deserialize)] #[event("ec2.start", no_schema)] struct StartEc2 { ami: String }
+/// # #[derive(Event, Serialize, Deserialize)] #[event("ec2.started", no_schema)] struct Ec2Started { id: String }
+///
+/// /// Launches the machine that someone asked for.
+/// #[consumer(limit = "cloud-api", lock = "/ami", retry = 8, timeout = "5m")]
+/// async fn start_ec2(event: StartEc2, mut out: Emits<(Ec2Started,)>) -> Outcome {
+///     out.emit(Ec2Started { id: format!("i-{}", event.ami) });
+///     Done::new()
+/// }
+///
+/// let app = acceptd::Acceptd::open("memory:")
+///     .limit(acceptd::Limit::new("cloud-api").concurrency(2))
+///     .consumer(start_ec2::consumer());
+/// assert_eq!(app.catalog()?.consumer("start-ec2").unwrap().emits, ["ec2.started"]);
+/// # Ok::<(), acceptd::Error>(())
+/// ```
+///
+/// Its options are `name` (the function's with `-` if not said), `limit` (once for each; a name, or a type that is a
+/// [`NamedLimit`]), `lock`, `retry`, `timeout`, `concurrency`, `ordered`, `fair_by` and `team`: each is the method of
+/// that name here. The doc comment, the file and the line go into the catalog. The function stays as it is.
 pub struct Consumer {
     pub(crate) name: String,
     pub(crate) on: Vec<String>,
@@ -261,6 +287,11 @@ impl Consumer {
     pub fn let_undeclared_pass(mut self) -> Self {
         self.lets_undeclared_pass = true;
         self
+    }
+
+    /// Whether it declares that it may emit events of this type.
+    pub(crate) fn declares(&self, kind: &str) -> bool {
+        self.emits.iter().any(|emits| crate::event::matches(emits, kind))
     }
 
     pub(crate) fn check(&self, states: &States) -> Result<()> {

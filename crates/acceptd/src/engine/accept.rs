@@ -53,7 +53,12 @@ impl Engine {
             return Err(Error::new(ErrorKind::ShuttingDown, "the server is stopping and accepts nothing more"));
         }
         let accept = self.plan_accept(submission)?;
+        let named: Vec<_> = accept.events.iter().map(|new| (new.draft.kind.clone(), new.draft.id.clone())).collect();
         let accepted = self.0.store.accept(accept).await?;
+        if accepted.replay == Replay::New {
+            let is_new = |id: &Option<String>| accepted.known.iter().all(|known| Some(&known.id) != id.as_ref());
+            self.observe_accepted(named.iter().filter(|(_, id)| is_new(id)).map(|(kind, _)| kind.as_ref()));
+        }
         self.wake(&accepted.woken);
         Ok(accepted)
     }
@@ -146,6 +151,7 @@ impl Engine {
         if owner.is_none() && declared.is_some_and(|event| event.owner_required) {
             return Err(Error::invalid(format!("{} needs an owner", draft.kind)));
         }
+        let draft = self.0.schemas.checked(draft)?;
         self.0.router.root(draft, owner)
     }
 }

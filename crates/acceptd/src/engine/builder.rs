@@ -11,8 +11,10 @@ use tokio_util::task::TaskTracker;
 use crate::catalog::{Catalog, CatalogLimit, EventDeclaration};
 use crate::consumer::{Consumer, NamedLimit, Reports, States};
 use crate::engine::dispatch::Dispatcher;
+use crate::engine::observe::Observer;
 use crate::engine::pace::Pacer;
 use crate::engine::route::Router;
+use crate::engine::schemas::Schemas;
 use crate::engine::{Attempts, Changes, Engine, Inner, catalog, check_consumers, maintenance};
 use crate::limit::{Limit, Policy};
 use crate::store::{Register, Serving};
@@ -37,6 +39,12 @@ pub struct Settings {
     pub rescue_every: Duration,
     /// How often operations past their retention are removed.
     pub prune_every: Duration,
+    /// The address that clients reach the API at: events name their schemas by it. Without one they name none.
+    pub public_url: Option<String>,
+    /// Whether what happens at the edges of the catalog is counted.
+    pub observe: bool,
+    /// For how many days these counts are kept.
+    pub observation_retention: Duration,
 }
 
 impl Default for Settings {
@@ -51,6 +59,9 @@ impl Default for Settings {
             idempotency_retention: DAY,
             rescue_every: Duration::from_millis(500),
             prune_every: Duration::from_secs(60),
+            public_url: None,
+            observe: true,
+            observation_retention: 30 * DAY,
         }
     }
 }
@@ -193,7 +204,12 @@ impl Acceptd {
     /// # Errors
     /// `InvalidArgument` that names the consumer, the event type or the limit.
     pub fn check(&self) -> Result<()> {
-        self.policies().map(drop)
+        self.policies()?;
+        self.schemas(&self.declarations()).map(drop)
+    }
+
+    fn schemas(&self, declared: &BTreeMap<String, EventDeclaration>) -> Result<Schemas> {
+        Schemas::compile(declared, self.settings.public_url.as_deref())
     }
 
     /// Every limit by name, and how each consumer's deliveries wait for them.
@@ -220,6 +236,7 @@ impl Acceptd {
     pub async fn start(self) -> Result<Engine> {
         let (limits, policies) = self.policies()?;
         let declared = self.declarations();
+        let schemas = self.schemas(&declared)?;
         let (store, now) = (self.store?, self.clock.now());
         let servings: Vec<Serving> = self.consumers.iter().zip(&policies).map(serving).collect();
         let router = Router::new(&servings, declared.keys(), self.consumers.iter().flat_map(|c| &c.emits));
@@ -237,6 +254,7 @@ impl Acceptd {
             node,
             router,
             declared,
+            schemas,
             limits,
             served,
             pacer: Pacer::new(),
@@ -247,6 +265,7 @@ impl Acceptd {
             running: Attempts::default(),
             closures: RwLock::default(),
             changes: Changes::default(),
+            observer: Observer::default(),
             draining: CancellationToken::new(),
             stopped: CancellationToken::new(),
             tracker: TaskTracker::new(),

@@ -55,6 +55,6 @@ impl Engine {
         let consumer = self.consumer(&delivery.consumer).ok_or_else(|| not_served(&delivery))?;
         let _steady = self.0.steady.read().await;
         let verdict = self.verdict(consumer, (&delivery, &event, owner.as_deref()), outcome, self.now());
-        self.store_end(id, fence, verdict).await.map(drop)
+        self.store_end(&event, id, fence, verdict).await.map(drop)
     }
 }

@@ -1,6 +1,7 @@
 //! The catalog of a running engine: what its consumers declare, and what was seen.
 
-use crate::catalog::{Catalog, CatalogConsumer, CatalogLimit, CatalogRetry};
+use crate::Result;
+use crate::catalog::{Catalog, CatalogConsumer, CatalogLimit, CatalogRetry, Day};
 use crate::consumer::Consumer;
 use crate::engine::Engine;
 use crate::limit::Policy;
@@ -9,6 +10,18 @@ impl Engine {
     /// Whether `{"items":[…]}` is a batch of events of this type.
     pub fn takes_batches(&self, kind: &str) -> bool {
         self.0.declared.get(kind).is_none_or(|declared| declared.batch)
+    }
+
+    /// Everything that is declared here, and what was seen in the last so many days, today among them.
+    ///
+    /// # Errors
+    /// The store's errors.
+    pub async fn catalog(&self, days: u32) -> Result<Catalog> {
+        self.store_observations().await?;
+        let since = Day::of(self.now()).back(days.saturating_sub(1)).max(self.first_day());
+        let seen = self.0.store.observed(since).await?;
+        let (consumers, limits) = (self.catalog_consumers(), self.catalog_limits());
+        Ok(Catalog::assemble(&self.0.declared, consumers, limits, Some((since, &seen))))
     }
 
     /// Everything that is declared here.

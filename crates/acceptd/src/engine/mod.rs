@@ -25,10 +25,12 @@ mod group;
 mod limits;
 mod maintenance;
 mod monitor;
+mod observe;
 mod outlook;
 mod pace;
 mod permit;
 mod route;
+mod schemas;
 mod served;
 mod service;
 mod settle;
@@ -46,8 +48,10 @@ use crate::catalog::EventDeclaration;
 use crate::consumer::{Consumer, Reports, States};
 use crate::limit::Limit;
 use crate::{Clock, Closure, DeliveryId, NodeId, Result, Store, Timestamp};
+use observe::Observer;
 use pace::Pacer;
 use route::Router;
+use schemas::Schemas;
 use served::Served;
 
 /// A running engine. Cheap to clone; [`Engine::shut_down`] ends it gracefully.
@@ -61,6 +65,7 @@ pub(crate) struct Inner {
     node: NodeId,
     router: Router,
     declared: BTreeMap<String, EventDeclaration>,
+    schemas: Schemas,
     /// The limits as they are declared, locks among them.
     limits: Vec<Limit>,
     served: BTreeMap<String, Arc<Served>>,
@@ -75,6 +80,7 @@ pub(crate) struct Inner {
     running: Attempts,
     closures: RwLock<HashMap<String, Closure>>,
     changes: Changes,
+    observer: Observer,
     draining: CancellationToken,
     stopped: CancellationToken,
     tracker: TaskTracker,
@@ -147,6 +153,9 @@ impl Engine {
         if tokio::time::timeout(grace, inner.tracker.wait()).await.is_err() {
             inner.running.stop_all();
             inner.tracker.wait().await;
+        }
+        if let Err(error) = self.store_observations().await {
+            tracing::info!(%error, "what was seen of the catalog's edges in the last second is lost");
         }
         inner.stopped.cancel();
     }

@@ -27,11 +27,11 @@ impl Engine {
             Attempted::Ended(outcome, at) => {
                 let verdict = self.verdict(consumer, (delivery, event, owner.as_deref()), outcome, at);
                 self.hold_off(claimed, &verdict);
-                self.store_end(delivery.id, delivery.fence, verdict).await.map(drop)
+                self.store_end(event, delivery.id, delivery.fence, verdict).await.map(drop)
             }
-            Attempted::TakenOver(lease) => self.hand_over(consumer, delivery, lease).await,
-            Attempted::Stopped => self.store_end(delivery.id, delivery.fence, release(true)).await.map(drop),
-            Attempted::Unstarted => self.store_end(delivery.id, delivery.fence, release(false)).await.map(drop),
+            Attempted::TakenOver(lease) => self.hand_over(consumer, (delivery, event), lease).await,
+            Attempted::Stopped => self.store_end(event, delivery.id, delivery.fence, release(true)).await.map(drop),
+            Attempted::Unstarted => self.store_end(event, delivery.id, delivery.fence, release(false)).await.map(drop),
         };
         self.0.reports.take(delivery.id);
         if let Err(error) = stored {
@@ -68,7 +68,14 @@ impl Engine {
     ///
     /// # Errors
     /// `StaleFence`, `AlreadySettled`, `Canceled`: it was not taken.
-    pub(crate) async fn store_end(&self, delivery: DeliveryId, fence: u64, verdict: Verdict) -> Result<Settled> {
+    pub(crate) async fn store_end(
+        &self,
+        event: &StoredEvent,
+        delivery: DeliveryId,
+        fence: u64,
+        verdict: Verdict,
+    ) -> Result<Settled> {
+        self.store_urgent_observations().await;
         loop {
             let settle = Settle { delivery, fence, verdict: verdict.clone(), now: self.now() };
             match self.0.store.settle(settle).await {
@@ -76,6 +83,7 @@ impl Engine {
                     self.wake(&settled.woken);
                     self.0.freed.notify_waiters();
                     self.0.changes.settled(&settled);
+                    self.observe_end(event, &verdict, &settled);
                     self.learn_pause(&verdict, &settled.delivery.consumer).await;
                     return Ok(settled);
                 }
@@ -129,14 +137,20 @@ impl Engine {
         }
     }
 
-    async fn hand_over(&self, consumer: &Consumer, delivery: &Delivery, lease: Duration) -> Result<()> {
+    async fn hand_over(
+        &self,
+        consumer: &Consumer,
+        (delivery, event): (&Delivery, &StoredEvent),
+        lease: Duration,
+    ) -> Result<()> {
         let now = self.now();
         match self.0.store.extend(delivery.id, delivery.fence, now + lease, now).await {
             // The target may have called its end in before its 202 was read.
             Err(error) if error.kind() == ErrorKind::AlreadySettled => Ok(()),
             Err(error) if error.is_retryable() => {
                 let fail = Fail::retry("taken-over", format!("the lease could not be stored: {error}"));
-                self.store_end(delivery.id, delivery.fence, self.failed(consumer, delivery, fail)).await.map(drop)
+                let verdict = self.failed(consumer, delivery, fail);
+                self.store_end(event, delivery.id, delivery.fence, verdict).await.map(drop)
             }
             other => other,
         }
@@ -152,6 +166,11 @@ impl Engine {
         if let Some(failure) = self.refuse_emits(consumer, event, &done.emit) {
             return Verdict::GiveUp { failure, outcome: kept_outcome(&done) };
         }
+        let fitting: Result<_, _> = done.emit.iter().map(|draft| self.fitting(consumer, draft)).collect();
+        let done = match fitting {
+            Ok(emit) => Done { emit, ..done },
+            Err(failure) => return Verdict::GiveUp { failure, outcome: kept_outcome(&done) },
+        };
         let source = |draft: Draft| match draft.source.as_ref() {
             "/acceptd" => Draft { source: format!("/consumers/{}", consumer.name).into(), ..draft },
             _ => draft,
@@ -168,6 +187,14 @@ impl Engine {
         Verdict::Done { result: done.result, emit, notify: done.notify, progress, pause: done.pause }
     }
 
+    /// An event that fits the schema of its type.
+    fn fitting(&self, consumer: &Consumer, draft: &Draft) -> Result<Draft, Failure> {
+        self.0.schemas.checked(draft.clone()).map_err(|error| {
+            let message = format!("{} emitted {}, and {}", consumer.name, draft.kind, error.message());
+            Failure::new("invalid-data", message)
+        })
+    }
+
     fn refuse_emits(&self, consumer: &Consumer, event: &StoredEvent, emit: &[Draft]) -> Option<Failure> {
         if emit.is_empty() {
             return None;
@@ -175,10 +202,10 @@ impl Engine {
         if let Some(error) = emit.iter().find_map(|draft| draft.check().err()) {
             return Some(Failure::new("bad-event", error));
         }
-        let declared = |draft: &&Draft| consumer.emits.iter().any(|kind| crate::event::matches(kind, &draft.kind));
-        if !consumer.lets_undeclared_pass
-            && let Some(draft) = emit.iter().find(|draft| !declared(draft))
-        {
+        let is_refused = !consumer.lets_undeclared_pass;
+        let undeclared: Vec<_> = emit.iter().filter(|draft| !consumer.declares(&draft.kind)).collect();
+        undeclared.iter().for_each(|draft| self.observe_undeclared(event, &consumer.name, draft, is_refused));
+        if let (true, Some(draft)) = (is_refused, undeclared.first()) {
             let (name, kind) = (&consumer.name, &draft.kind);
             let message = format!("{name} emitted {kind}, which it does not declare; add it to its emits and retry");
             return Some(Failure::new("undeclared-emit", message));

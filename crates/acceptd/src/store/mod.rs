@@ -22,6 +22,7 @@ pub use command::*;
 pub use turnstile::{Granted, HoldId, KeyRef};
 pub use view::*;
 
+use crate::catalog::{Day, Observation};
 use crate::clock::Uptime;
 use crate::limit::LimitChange;
 use crate::{Closure, DeliveryId, Error, NodeId, NotificationId, OperationId, ProgressReport, Result, Timestamp};
@@ -213,6 +214,12 @@ pub trait Store: Send + Sync + 'static {
 
     /// Every consumer that is registered, paused or waited for: what it has waiting and running, and its closures.
     fn consumers(&self, now: Timestamp) -> Answer<'_, Vec<ConsumerView>>;
+
+    /// Adds what was seen of the catalog's edges to what is kept of those days, and forgets days before `keep`.
+    fn observe(&self, observations: Vec<Observation>, keep: Day) -> Answer<'_, ()>;
+
+    /// What was seen on this day and later, by day and edge.
+    fn observed(&self, since: Day) -> Answer<'_, Vec<Observation>>;
 
     /// How much waits, and whether storing works. Cheap: asked before every accept.
     fn health(&self) -> Health;

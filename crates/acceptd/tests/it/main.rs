@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends when something is missing")]
 
+mod catalog;
 mod chain;
 mod clock;
+mod compat;
 mod control;
 mod drain;
 mod explain;
@@ -11,3 +13,4 @@ mod failure;
 mod fixture;
 mod held;
 mod limits;
+mod schemas;

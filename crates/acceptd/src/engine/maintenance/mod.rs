@@ -1,5 +1,6 @@
 //! Services beside the hot path, one file each.
 
+mod observe;
 mod prune;
 mod report;
 mod rescue;
@@ -13,4 +14,5 @@ pub(crate) fn start(engine: &Engine) {
     service::start::<rescue::Rescue>(engine);
     service::start::<prune::Prune>(engine);
     service::start::<report::Report>(engine);
+    service::start::<observe::Observe>(engine);
 }

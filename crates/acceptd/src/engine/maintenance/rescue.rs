@@ -43,6 +43,11 @@ pub(crate) async fn rescue_once(engine: &Engine) -> Result<()> {
         let (id, consumer) = (rescued.delivery.id, &rescued.delivery.consumer);
         tracing::info!(delivery = %id, consumer, operation = %rescued.delivery.operation, "rescued a delivery");
         inner.changes.touch(rescued.delivery.operation);
+        if rescued.delivery.state.has_ended()
+            && let Ok(view) = inner.store.delivery(id).await
+        {
+            engine.observe_delivery(&view.event, &rescued.delivery, false);
+        }
         if !rescued.notified.is_empty() {
             inner.changes.notified();
         }

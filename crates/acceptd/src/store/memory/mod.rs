@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::turnstile::{Head, Turnstile};
 use super::*;
+use crate::catalog::{Day, Observation};
 use crate::clock::Uptime;
 use crate::delivery::State;
 use crate::limit::LimitChange;
@@ -23,6 +24,7 @@ mod claim;
 mod control;
 mod end;
 mod limits;
+mod observe;
 mod prune;
 mod query;
 mod settle;
@@ -98,6 +100,8 @@ struct Tables {
     closures: BTreeMap<String, Vec<Closure>>,
     /// The consumers that take the ends of operations.
     takers: Vec<Serving>,
+    /// What was seen of each edge, by day, event type, consumer and emitted type.
+    observations: BTreeMap<(Day, String, String, String), Observation>,
 }
 
 /// An idempotency key and what was accepted under it.
@@ -136,6 +140,7 @@ impl Tables {
             served: BTreeMap::new(),
             closures: BTreeMap::new(),
             takers: Vec::new(),
+            observations: BTreeMap::new(),
         }
     }
 
@@ -357,6 +362,17 @@ impl Store for MemoryStore {
 
     fn consumers(&self, now: Timestamp) -> Answer<'_, Vec<ConsumerView>> {
         self.answer(move |tables| Ok(tables.consumers(now)))
+    }
+
+    fn observe(&self, observations: Vec<Observation>, keep: Day) -> Answer<'_, ()> {
+        self.answer(move |tables| {
+            tables.observe(observations, keep);
+            Ok(())
+        })
+    }
+
+    fn observed(&self, since: Day) -> Answer<'_, Vec<Observation>> {
+        self.answer(move |tables| Ok(tables.observed(since)))
     }
 
     fn health(&self) -> Health {

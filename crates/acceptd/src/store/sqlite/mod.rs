@@ -15,6 +15,7 @@ use tokio::sync::mpsc;
 
 use super::turnstile::Turnstile;
 use super::*;
+use crate::catalog::{Day, Observation};
 use crate::clock::{Clock as _, SystemClock, Uptime};
 use crate::limit::LimitChange;
 use crate::{Delivery, Error, ErrorKind, Notification, Result, Timestamp};
@@ -30,6 +31,7 @@ mod items;
 mod limits;
 mod list;
 mod names;
+mod observe;
 mod open;
 mod prune;
 mod query;
@@ -452,6 +454,14 @@ impl Store for SqliteStore {
 
     fn consumers(&self, now: Timestamp) -> Answer<'_, Vec<ConsumerView>> {
         self.read_with(move |conn| query::consumers(conn, now))
+    }
+
+    fn observe(&self, observations: Vec<Observation>, keep: Day) -> Answer<'_, ()> {
+        Box::pin(self.write(Kind::Other, move |book| observe::observe(book, &observations, keep)))
+    }
+
+    fn observed(&self, since: Day) -> Answer<'_, Vec<Observation>> {
+        self.read_with(move |conn| observe::observed(conn, since))
     }
 
     fn health(&self) -> Health {

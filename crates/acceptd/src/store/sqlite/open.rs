@@ -15,7 +15,8 @@ const APPLICATION_ID: i32 = 0x6163_6364;
 /// The oldest SQLite without the WAL-reset fault.
 const SQLITE_MIN: i32 = 3_051_003;
 /// Each migration takes the schema from its index to the next version.
-const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_init.sql")];
+const MIGRATIONS: [&str; 2] =
+    [include_str!("migrations/0001_init.sql"), include_str!("migrations/0002_observations.sql")];
 
 /// Takes the lock that keeps other processes out. It is held until the file is dropped.
 pub(super) fn lock(path: &Path) -> Result<File> {
