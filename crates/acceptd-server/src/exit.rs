@@ -30,7 +30,7 @@ Exit codes of acceptd:
 
     0  it worked; an empty list, too
     1  it did not work: nothing answers, the server could not start, an error;
-       something undeclared was seen (catalog drift)
+       something undeclared was seen (catalog drift); a change breaks somebody (catalog check)
     2  the command line or the configuration is wrong
     3  there is no such operation, delivery, consumer or event type
     5  the operation failed or was canceled (watch, send --wait)

@@ -1,8 +1,10 @@
-//! `acceptd catalog`: show, export, drift.
+//! `acceptd catalog`: show, export, drift, check.
 
 use std::path::PathBuf;
 
 use acceptd::Catalog;
+use acceptd::catalog::check::{check, render, worst};
+use acceptd::catalog::compat::{Mode, Verdict};
 use acceptd::catalog::format::{Format, text};
 use acceptd::catalog::{Drift, drift, save};
 use clap::builder::{PossibleValuesParser, TypedValueParser as _};
@@ -31,6 +33,23 @@ enum What {
     Export(Export),
     /// Say where what is declared and what was seen differ; the exit code is 1 when something is undeclared
     Drift,
+    /// Name what changed since an exported catalog.json; the exit code is 1 when a change breaks somebody
+    Check(Check),
+}
+
+/// What it is compared with, and how.
+#[derive(Debug, Args)]
+struct Check {
+    /// The catalog of before, exported as JSON
+    #[arg(value_name = "OLD")]
+    old: PathBuf,
+    /// What must stay possible: backward (new readers, old data), forward (old readers, new data), or full
+    #[arg(long, value_parser = modes(), default_value = "full")]
+    mode: Mode,
+}
+
+fn modes() -> impl clap::builder::TypedValueParser<Value = Mode> {
+    PossibleValuesParser::new(["backward", "forward", "full"]).try_map(|name| name.parse::<Mode>())
 }
 
 /// Where the catalog comes from; without any of these it is the server's, with what was seen there.
@@ -42,6 +61,9 @@ struct Origin {
     /// Read an exported catalog.json; no server is asked
     #[arg(long, global = true, value_name = "FILE", conflicts_with = "config")]
     from: Option<PathBuf>,
+    /// Days that the server looks back on
+    #[arg(long, global = true, default_value_t = 30, value_name = "DAYS", conflicts_with_all = ["config", "from"])]
+    days: u32,
 }
 
 /// What it is written as, and where.
@@ -70,6 +92,11 @@ impl CatalogCommand {
                 console.document(&document(&drift), || sentences(&catalog, &drift).join("\n"))?;
                 return Ok(if drift.is_breach() { Exit::Error } else { Exit::Ok });
             }
+            What::Check(Check { old, mode }) => {
+                let findings = check(&Catalog::read(old)?, &catalog, *mode);
+                console.document(&document(&findings), || plain_lines(render(&findings).trim_end()))?;
+                return Ok(if worst(&findings) == Verdict::Breaking { Exit::Error } else { Exit::Ok });
+            }
         }
         Ok(Exit::Ok)
     }
@@ -82,21 +109,15 @@ impl Origin {
             return crate::wiring::catalog(&read(&flags)?.config);
         }
         if let Some(file) = &self.from {
-            return from_file(file);
+            return Ok(Catalog::read(file)?);
         }
-        let document = client.get(&["v1", "catalog"]).await?;
+        let mut url = client.url(&["v1", "catalog"]);
+        url.query_pairs_mut().append_pair("days", &self.days.to_string());
+        let document = client.read(url).await?;
         serde_json::from_value(document).map_err(|error| {
             Failure::error(format!("the server's catalog is not one that this version reads: {error}"))
         })
     }
-}
-
-/// Reads an exported catalog.
-fn from_file(file: &std::path::Path) -> Result<Catalog> {
-    let wrong =
-        |why: &dyn std::fmt::Display| Failure::new(Exit::Usage, format!("can't read {}: {why}", file.display()));
-    let text = std::fs::read_to_string(file).map_err(|error| wrong(&error))?;
-    serde_json::from_str(&text).map_err(|error| wrong(&format_args!("it is not an exported catalog: {error}")))
 }
 
 impl Export {
@@ -116,6 +137,10 @@ impl Export {
         }
         Ok(())
     }
+}
+
+fn plain_lines(text: &str) -> String {
+    text.lines().map(plain).collect::<Vec<_>>().join("\n")
 }
 
 fn document(of: &impl serde::Serialize) -> serde_json::Value {

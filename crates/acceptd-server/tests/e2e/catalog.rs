@@ -83,3 +83,22 @@ fn drift_exits_with_1_when_something_is_undeclared() {
     let line = ["catalog", "drift", "-o", "json", "--from", &example];
     assert_eq!(end(acceptd(folder.path()).args(line)).exits(0).json()["undeclared"], serde_json::json!([]));
 }
+
+#[test]
+fn a_change_that_breaks_somebody_exits_with_1() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = repository().join("examples/ec2/catalog.json").to_string_lossy().into_owned();
+    let toml = std::fs::read_to_string(repository().join("examples/ec2/acceptd.toml")).unwrap();
+    let check = |toml: &str, mode: &str| {
+        std::fs::write(folder.path().join("acceptd.toml"), toml).unwrap();
+        run(folder.path(), &["catalog", "check", &old, "--config", "acceptd.toml", "--mode", mode])
+    };
+    assert_eq!(check(&toml, "full").exits(0).stdout, "nothing changed\n");
+    let without = toml.replace("emits = [\"alarm.create\"]\n", "");
+    let ended = check(&without, "backward").exits(1);
+    let lost = "breaking    consumer announce-ec2: it no longer emits alarm.create\n";
+    assert!(ended.stdout.contains(lost), "{ended:?}");
+    check(&toml, "sideways").exits(2).says("backward, forward, full");
+    let line = ["catalog", "check", "none.json", "--config", "acceptd.toml"];
+    run(folder.path(), &line).exits(2).says("can't read none.json: ");
+}

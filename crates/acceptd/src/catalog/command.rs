@@ -2,8 +2,10 @@
 
 use std::ffi::OsString;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use super::check::{check, render, worst};
+use super::compat::{Mode, Verdict};
 use super::format::Format;
 use super::{Catalog, save};
 use crate::{Error, Result};
@@ -13,11 +15,17 @@ Prints the catalog of this program: every event type, consumer, limit and edge t
 
     catalog show                                a tree for people
     catalog export --format FORMAT [--out PATH] a document, or a folder of files
+    catalog check OLD [--mode MODE]             what changed since an exported catalog.json
+
+FORMAT is one of text, mermaid, dot, svg, json, markdown, asyncapi, eventcatalog and backstage; markdown, eventcatalog
+and backstage are folders and need --out. MODE says what must stay possible between the old data and the new: backward,
+forward, or full, which is the default. Exit codes: 0, 1 when a change breaks somebody, 2 for a wrong command line.
 ";
 
 /// When the process was started as `PROGRAM catalog …`, does what that says and ends the process; otherwise returns.
-/// `show` prints a tree, `export --format FORMAT [--out PATH]` writes what other tools read. The exit codes are those of
-/// the binary: 0, 1 for what the disk refuses, 2 for a wrong command line.
+/// `show` prints a tree, `export --format FORMAT [--out PATH]` writes what other tools read, `check OLD [--mode MODE]`
+/// names what changed since a catalog that was exported before. The exit codes are those of the binary: 0, 1 when a
+/// change breaks somebody or the disk refuses, 2 for a wrong command line.
 ///
 /// ```no_run
 /// # fn main() -> acceptd::Result<()> {
@@ -58,7 +66,7 @@ fn run(arguments: &[OsString], catalog: &Catalog) -> Result<Ended> {
     if words.help {
         return said(USAGE.to_owned());
     }
-    let verb = words.next("show or export")?;
+    let verb = words.next("show, export or check")?;
     match verb.as_str() {
         "show" => {
             words.end(&[])?;
@@ -69,7 +77,15 @@ fn run(arguments: &[OsString], catalog: &Catalog) -> Result<Ended> {
             let format = words.option("--format").ok_or_else(|| missing("--format"))?;
             export(catalog, format.parse()?, words.option("--out").map(PathBuf::from)).and_then(said)
         }
-        other => Err(Error::invalid(format!("{other:?} is not show or export"))),
+        "check" => {
+            let old = words.next("the catalog.json to compare with")?;
+            words.end(&["--mode"])?;
+            let mode = words.option("--mode").map_or(Ok(Mode::default()), |mode| mode.parse())?;
+            let findings = check(&Catalog::read(Path::new(&old))?, catalog, mode);
+            let code = i32::from(worst(&findings) == Verdict::Breaking);
+            Ok(Ended { data: render(&findings), code })
+        }
+        other => Err(Error::invalid(format!("{other:?} is not show, export or check"))),
     }
 }
 
@@ -163,19 +179,41 @@ mod tests {
     #[test]
     fn mistakes_are_named() {
         for (line, said) in [
-            ("", "show or export is missing"),
-            ("sow", "\"sow\" is not show or export"),
+            ("", "show, export or check is missing"),
+            ("sow", "\"sow\" is not show, export or check"),
             ("show me", "\"me\" is not known here"),
             ("export", "--format is missing"),
             ("export --format", "the value of --format is missing"),
             ("export --format pdf", "\"pdf\" is no format of a catalog; these are: text, mermaid"),
             ("export --format markdown", "name it with --out FOLDER"),
             ("export --form json", "\"--form\" is not known here"),
+            ("check", "the catalog.json to compare with is missing"),
+            ("check no.json", "can't read no.json: "),
+            ("check no.json --mode none", "\"none\" is not a mode"),
         ] {
             let error = run(line).unwrap_err();
             assert_eq!(error.kind(), crate::ErrorKind::InvalidArgument);
             assert!(error.to_string().contains(said), "{line}: {error}");
         }
+    }
+
+    #[test]
+    fn a_change_that_breaks_somebody_is_named_and_exits_with_1() {
+        let (folder, old) = (tempfile::tempdir().unwrap(), "old.json");
+        let old = folder.path().join(old);
+        let mut catalog = Catalog::default();
+        catalog.events.push(crate::catalog::CatalogEvent {
+            kind: "ec2.start".to_owned(),
+            declared: true,
+            ..Default::default()
+        });
+        std::fs::write(&old, catalog.to_json()).unwrap();
+        let line = format!("check {} --mode backward", old.display());
+        let ended = run(&line).unwrap();
+        assert!(ended.data.contains("event ec2.start: it is gone"), "{ended:?}");
+        assert_eq!(ended.code, 1);
+        std::fs::write(&old, Catalog::default().to_json()).unwrap();
+        assert_eq!(run(&line).unwrap(), Ended { data: "nothing changed\n".to_owned(), code: 0 });
     }
 
     #[cfg(unix)]

@@ -1,10 +1,23 @@
-//! Writes an exported catalog: the only file of the catalog that touches a disk.
+//! Writes and reads exported catalogs: the only file of the catalog that touches a disk.
 
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
+use super::Catalog;
 use super::format::{Exported, Format};
 use crate::{Error, ErrorKind, Result};
+
+impl Catalog {
+    /// Reads a catalog that was exported as JSON.
+    ///
+    /// # Errors
+    /// `InvalidArgument` when it can't be read, or is no catalog.
+    pub fn read(file: &Path) -> Result<Self> {
+        let wrong = |why: &dyn std::fmt::Display| Error::invalid(format!("can't read {}: {why}", file.display()));
+        let text = fs::read_to_string(file).map_err(|error| wrong(&error))?;
+        serde_json::from_str(&text).map_err(|error| wrong(&format_args!("it is not an exported catalog: {error}")))
+    }
+}
 
 /// Writes a format's files to `out` and returns the paths. A folder's files go below `out`, which is made if need be and
 /// may hold other files; a single file is written as `out`, or into it when that is a folder. Nothing else is touched:

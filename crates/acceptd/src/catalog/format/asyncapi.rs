@@ -183,6 +183,7 @@ fn headers(kind: &str) -> Value {
         "properties": {
             "ce-causationid": { "type": "string", "description": "The id of the event before it in its chain" },
             "ce-correlationid": { "type": "string", "description": "The id of the operation" },
+            "ce-dataschema": { "type": "string", "format": "uri" },
             "ce-id": { "type": "string", "minLength": 1 },
             "ce-partitionkey": { "type": "string" },
             "ce-source": { "type": "string", "format": "uri-reference", "minLength": 1 },
