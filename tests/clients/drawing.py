@@ -100,9 +100,12 @@ def squeezed(text):
 
 
 def plain(label):
-    """A label as it is meant: line breaks are elements, other characters may be numbers."""
-    text = re.sub(r"#(\d+);", lambda number: chr(int(number[1])), label.replace("<br/>", ""))
-    return squeezed(html.unescape(text) if "&#" in label else text)
+    """A label as it is meant: line breaks are elements, other characters may be numbers or names."""
+
+    def character(entity):
+        return chr(int(entity[1])) if entity[1].isdigit() else html.unescape(f"&{entity[1]};")
+
+    return squeezed(re.sub(r"#(\w+);", character, label.replace("<br/>", "")))
 
 
 def is_drawn(text, drawn):
@@ -112,13 +115,13 @@ def is_drawn(text, drawn):
     if not text.startswith("flowchart"):
         assert drawn["whole"].strip(), "the drawing is empty"
         return
-    wanted = re.findall(r'^ *\w+[\[({]+"(.*)"[\])}]+(?::::\w+)?$', text, re.MULTILINE)
+    wanted = re.findall(r'\b\w+[\[({]+"([^"]*)"[\])}]+', text)
     assert len(drawn["nodes"]) == len(wanted) > 0, f"{len(drawn['nodes'])} nodes for {len(wanted)}"
     left = sorted(squeezed(node) for node in drawn["nodes"])
     assert left == sorted(plain(node) for node in wanted), f"{left} for {sorted(map(plain, wanted))}"
-    labels = [plain(label) for label in re.findall(r'[->=.]\|"(.*)"\|', text)]
+    labels = [plain(label) for label in re.findall(r'\|"([^"]*)"\|', text)]
     assert sorted(labels) == sorted(filter(None, map(squeezed, drawn["labels"]))), drawn["labels"]
-    arrows = re.findall(r"^ *\w+ (?:-->|-\.->|==>)", text, re.MULTILINE)
+    arrows = re.findall(r"-->|-\.->|==>", re.sub('"[^"]*"', "", text))
     assert drawn["edges"] == len(arrows), f"{drawn['edges']} arrows for {len(arrows)}"
 
 

@@ -1,8 +1,10 @@
 //! `acceptd catalog`, offline: what a configuration declares, and exported catalogs.
 
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
-use crate::process::{acceptd, end, run};
+use crate::process::{Running, acceptd, end, run};
 
 /// What is kept of the examples' catalogs, and how it is made.
 const KEPT: [(&str, &str); 3] = [("catalog.json", "json"), ("catalog.txt", "text"), ("catalog.mmd", "mermaid")];
@@ -39,7 +41,7 @@ fn a_configuration_is_shown_without_a_server_and_without_its_secrets() {
         secret_file = \"there.is.none\"\n";
     std::fs::write(folder.path().join("acceptd.toml"), text).unwrap();
     let shown = run(folder.path(), &["catalog", "--config", "acceptd.toml"]).exits(0).stdout;
-    assert!(shown.contains("└─ → start  http http://127.0.0.1/"), "{shown}");
+    assert!(shown.contains("└─ → start\n   │    http http://127.0.0.1/; 8 attempts"), "{shown}");
     assert!(!shown.contains("pass"), "{shown}");
     let document = run(folder.path(), &["catalog", "show", "--config", "acceptd.toml", "-o", "json"]).exits(0).json();
     assert_eq!(document["events"][1]["type"], "b");
@@ -101,4 +103,55 @@ fn a_change_that_breaks_somebody_exits_with_1() {
     check(&toml, "sideways").exits(2).says("backward, forward, full");
     let line = ["catalog", "check", "none.json", "--config", "acceptd.toml"];
     run(folder.path(), &line).exits(2).says("can't read none.json: ");
+}
+
+/// An endpoint that answers each delivery with an outcome, forever.
+fn endpoint(outcome: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().map_while(Result::ok) {
+            let mut request = BufReader::new(stream.try_clone().unwrap());
+            let mut lines = request.by_ref().lines().map_while(Result::ok).take_while(|line| !line.is_empty());
+            let length = lines.find_map(|line| line.to_lowercase().strip_prefix("content-length: ")?.parse().ok());
+            lines.for_each(drop);
+            request.take(length.unwrap_or(0)).read_to_end(&mut Vec::new()).unwrap();
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: application/vnd.acceptd.outcome+json\r\nconnection: close\r\n\
+                 content-length: {}\r\n\r\n{outcome}",
+                outcome.len()
+            );
+            stream.write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    format!("http://{address}/")
+}
+
+#[test]
+fn what_a_consumer_emits_undeclared_is_drift_whether_it_passes_or_not() {
+    let url = endpoint(r#"{"emit":[{"type":"a.done","data":{}},{"type":"a.lost","data":{}}]}"#);
+    for (undeclared, ends, done, mark) in [
+        ("record", 0, "├─ a.done  [1 seen", "├─ a.lost  [UNDECLARED, 1 seen"),
+        ("refuse", 5, "├─ a.done  [never seen]", "├─ a.lost  [UNDECLARED, 1 seen, 100 % refused"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let text = format!(
+            "[consumers.start]\non = \"a.start\"\nemits = [\"a.done\", \"a.never\"]\nurl = \"{url}\"\n\
+             undeclared = \"{undeclared}\"\n"
+        );
+        std::fs::write(folder.path().join("acceptd.toml"), text).unwrap();
+        let server = Running::serve(folder.path(), &["serve"]);
+        server.client(&["catalog", "drift"]).exits(0);
+        server.client(&["send", "a.start", "{}", "--wait"]).exits(ends);
+
+        let drift = server.client(&["catalog", "drift"]).exits(1);
+        for line in ["undeclared: start emits a.lost: once, last at ", "never seen: start emits a.never\n"] {
+            assert!(drift.stdout.contains(line), "{line}: {drift:?}");
+        }
+        let shown = server.client(&["catalog"]).exits(0).stdout;
+        for line in [done, mark, "└─ a.never  [never seen]"] {
+            assert!(shown.contains(line), "{line}: {shown}");
+        }
+        server.client(&["catalog", "--days", "0"]).exits(2).says("days must be a whole number");
+    }
 }

@@ -55,8 +55,9 @@ fn shape(node: &Node) -> String {
 fn escape(text: &str) -> String {
     let mut out = String::new();
     for (at, c) in text.char_indices() {
-        // A number or a dash begins a list only where the label begins.
-        let is_inside = text[..at].chars().any(|before| !before.is_ascii_digit());
+        // A number or a dash begins a list only where the label begins; `www.` would become a link.
+        let before = &text[..at];
+        let is_inside = before.chars().any(|c| !c.is_ascii_digit()) && !before.to_lowercase().ends_with("www");
         if c.is_alphanumeric() || " /,%()·".contains(c) || ".-".contains(c) && is_inside {
             out.push(c);
         } else if c.is_control() {
@@ -66,4 +67,17 @@ fn escape(text: &str) -> String {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_hold_anything_and_stay_readable() {
+        assert_eq!(escape("ec2.start-now 4.2 %"), "ec2.start-now 4.2 %");
+        assert_eq!(escape("1. a\"<b>`"), "1#46; a#34;#60;b#62;#96;");
+        assert_eq!(escape("style:x#;"), "style#58;x#35;#59;");
+        assert_eq!(escape("-www.example.com"), "#45;www#46;example.com");
+    }
 }

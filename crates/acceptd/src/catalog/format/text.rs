@@ -137,8 +137,13 @@ impl<'a> Tree<'a> {
             self.lines.push(format!("{lead}→ {}{mark}{above}", plain(name)));
             return;
         }
-        let about = catalog.consumer(name).map(|consumer| about(catalog, consumer)).unwrap_or_default();
+        let consumer = catalog.consumer(name);
+        let about = consumer.map(about).unwrap_or_default();
         self.lines.push(format!("{lead}→ {}{mark}{about}", plain(name)));
+        if let Some(consumer) = consumer {
+            let line = if emits.is_empty() { "   " } else { "│  " };
+            self.lines.push(format!("{below}{line}  {}", runs(catalog, consumer)));
+        }
         for (at, emitted) in emits.iter().enumerate() {
             let (lead, below) = branch(below, at + 1 == emits.len());
             self.event(&emitted.event, Some(*emitted), &lead, &below);
@@ -151,13 +156,18 @@ fn phrase(description: &str) -> String {
     plain(summary(description).trim_end_matches('.'))
 }
 
-/// Where a consumer's deliveries go, and what holds them.
-fn about(catalog: &Catalog, consumer: &CatalogConsumer) -> String {
+/// What a consumer is for, and who answers for it.
+fn about(consumer: &CatalogConsumer) -> String {
     let description = consumer.description.as_deref().map(phrase);
-    let team = consumer.team.as_ref().map(|team| format!("team {team}"));
-    let parts: Vec<_> = description.into_iter().chain([target(consumer)]).chain(team).collect();
-    let (about, policies) = (parts.join("; "), policies(catalog, consumer).join("; "));
-    format!("  {}; {}", plain(&about), plain(&policies))
+    let team = consumer.team.as_ref().map(|team| format!("team {}", plain(team)));
+    let parts: Vec<_> = description.into_iter().chain(team).collect();
+    if parts.is_empty() { String::new() } else { format!("  {}", parts.join("; ")) }
+}
+
+/// Where a consumer's deliveries go, and what holds them.
+fn runs(catalog: &Catalog, consumer: &CatalogConsumer) -> String {
+    let policies = policies(catalog, consumer).join("; ");
+    plain(&format!("{}; {policies}", target(consumer)))
 }
 
 /// What stands before a branch, and before what is below it.
