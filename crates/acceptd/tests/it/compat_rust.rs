@@ -100,7 +100,8 @@ struct Flat {
 struct Flat2 {
     name: String,
     #[schemars(flatten)]
-    disk: Disk2,
+    disk: Disk,
+    zone: Option<String>,
     #[schemars(flatten)]
     what: v2::Inner,
 }
