@@ -15,6 +15,9 @@ export ACCEPTD_BIN="$PWD/target/debug/acceptd"
 step "clients that nobody here wrote"
 tests/clients/run.sh
 
+step "schemas, as a checker that nobody here wrote compares them"
+tests/compat/run.sh
+
 step "the demo, without a terminal"
 "$ACCEPTD_BIN" dev --demo --exit
 

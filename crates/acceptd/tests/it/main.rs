@@ -6,6 +6,8 @@ mod catalog;
 mod chain;
 mod clock;
 mod compat;
+mod compat_random;
+mod compat_rust;
 mod control;
 mod drain;
 mod explain;

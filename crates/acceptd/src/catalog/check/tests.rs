@@ -27,7 +27,8 @@ fn of_consumers(consumers: Vec<CatalogConsumer>) -> Catalog {
 }
 
 fn lines(old: &Catalog, new: &Catalog, mode: Mode) -> Vec<String> {
-    check(old, new, mode).iter().map(|finding| finding.to_string().replace("  ", " ").replace("  ", " ")).collect()
+    let words = |finding: &Finding| finding.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+    check(old, new, mode).iter().map(words).collect()
 }
 
 fn data(old: EventDeclaration, new: EventDeclaration, mode: Mode) -> Vec<String> {

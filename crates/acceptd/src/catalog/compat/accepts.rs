@@ -9,13 +9,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::kinds::Kinds;
-use super::node::Node;
+use super::node::{Node, distinct};
 use super::shape::{Shape, Unclear, shapes};
 use super::words::{Note, describe, label, short, worst};
 use super::{Direction, Verdict, apart, array, bounds, object, plain, probe, same};
 
 /// Pairs of schemas that are compared at most.
 const PAIRS_MAX: usize = 20_000;
+
+/// How deep pairs may stand in one another.
+const DEPTH_MAX: usize = 100;
 
 /// Keywords that are only compared as they are, with the kinds of values that they are about.
 const OPAQUE: [(&str, Kinds); 10] = [
@@ -42,11 +45,12 @@ pub(super) struct Walk {
     /// What was found of pairs that don't.
     others: BTreeMap<Pair, Vec<Note>>,
     pairs: usize,
+    depth: usize,
 }
 
 impl Walk {
     pub(super) fn new(direction: Direction) -> Self {
-        Self { direction, fitting: Vec::new(), others: BTreeMap::new(), pairs: 0 }
+        Self { direction, fitting: Vec::new(), others: BTreeMap::new(), pairs: 0, depth: 0 }
     }
 
     /// What belongs to the old schema, and what to the new one.
@@ -69,7 +73,7 @@ impl Walk {
         }
         // A schema is known by where it stands, whoever refers to it.
         let (reader, writer) = (settled(reader), settled(writer));
-        let places = |nodes: &[Node<'_>]| nodes.iter().map(|node| node.place.clone()).collect();
+        let places = |nodes: &[Node<'_>]| nodes.iter().map(Node::key).collect();
         let pair = (places(&reader), places(&writer));
         if self.fitting.contains(&pair) {
             return Vec::new();
@@ -78,13 +82,14 @@ impl Walk {
             return notes.clone();
         }
         self.pairs += 1;
-        if self.pairs > PAIRS_MAX {
-            let unclear = Unclear { place: String::new(), sentence: "the schemas are too large to compare".to_owned() };
-            return vec![note(Verdict::Unknown, unclear.place, unclear.sentence)];
+        if self.pairs > PAIRS_MAX || self.depth > DEPTH_MAX {
+            return vec![note(Verdict::Unknown, String::new(), "the schemas are too large to compare".to_owned())];
         }
         let mark = self.fitting.len();
         self.fitting.push(pair.clone());
+        self.depth += 1;
         let notes = self.alternatives(&reader, &writer);
+        self.depth -= 1;
         if worst(&notes) > Verdict::Compatible {
             // What was found under the assumption that this pair fits is worth nothing.
             self.fitting.truncate(mark);
@@ -274,7 +279,7 @@ impl Walk {
 }
 
 fn settled<'a>(nodes: &[Node<'a>]) -> Vec<Node<'a>> {
-    nodes.iter().map(Node::settled).collect()
+    distinct(nodes.iter().map(Node::settled))
 }
 
 fn note(verdict: Verdict, path: String, sentence: String) -> Note {

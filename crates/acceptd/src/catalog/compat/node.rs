@@ -1,6 +1,7 @@
 //! A schema at its place in a document.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use serde_json::Value;
 
@@ -25,6 +26,11 @@ impl<'a> Node<'a> {
     /// The schema of any value, where nothing is said.
     pub(super) fn open(place: &str) -> Self {
         Self { document: &ANY, value: &ANY, place: place.to_owned() }
+    }
+
+    /// What it is known by: its place, or that it is any value.
+    pub(super) fn key(&self) -> String {
+        if std::ptr::eq(self.document, &ANY) { "any".to_owned() } else { self.place.clone() }
     }
 
     /// The value of a keyword.
@@ -94,6 +100,12 @@ impl<'a> Node<'a> {
         };
         Some(found().ok_or(reference))
     }
+}
+
+/// The same schemas, each once.
+pub(super) fn distinct<'a>(nodes: impl IntoIterator<Item = Node<'a>>) -> Vec<Node<'a>> {
+    let mut known = BTreeSet::new();
+    nodes.into_iter().filter(|node| known.insert(node.key())).collect()
 }
 
 /// A JSON Pointer one step deeper.

@@ -37,7 +37,7 @@ fn changed(walk: &Walk, reader: &Shape<'_>, writer: &Shape<'_>, keyword: &str) -
     }
     let fits = read.iter().all(|asked| {
         plain::contains(&written, asked)
-            || written.iter().any(|given| implies(keyword, given, asked, writer))
+            || written.iter().any(|given| implies(keyword, given, asked))
             || keyword == "multipleOf" && is_step_of_integers(asked, writer)
     });
     let text =
@@ -53,14 +53,14 @@ fn changed(walk: &Walk, reader: &Shape<'_>, writer: &Shape<'_>, keyword: &str) -
 }
 
 /// Whether what keeps to one value of a keyword keeps to another one.
-fn implies(keyword: &str, given: &Value, asked: &Value, writer: &Shape<'_>) -> bool {
+fn implies(keyword: &str, given: &Value, asked: &Value) -> bool {
     match keyword {
         "multipleOf" => {
             let (Some(given), Some(asked)) = (given.as_f64(), asked.as_f64()) else { return false };
             let times = given / asked;
             times >= 1.0 && (times - times.round()).abs() < 1e-9
         }
-        "format" if writer.kinds.within(Kinds::NUMBER) => WIDTHS.iter().any(|widths| {
+        "format" => WIDTHS.iter().any(|widths| {
             let width = |value: &Value| widths.iter().position(|known| value.as_str() == Some(*known));
             width(given).zip(width(asked)).is_some_and(|(given, asked)| given <= asked)
         }),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::kinds::Kinds;
-use super::node::{Node, join};
+use super::node::{Node, distinct, join};
 use super::same::is_telling;
 use super::{apart, plain};
 
@@ -131,8 +131,8 @@ fn both<'a>(these: Vec<Shape<'a>>, those: Vec<Shape<'a>>) -> Result<Vec<Shape<'a
     }
     let pair = |one: &Shape<'a>, other: &Shape<'a>| Shape {
         place: if one.nodes.is_empty() { other.place.clone() } else { one.place.clone() },
-        nodes: one.nodes.iter().chain(&other.nodes).cloned().collect(),
-        nots: one.nots.iter().chain(&other.nots).cloned().collect(),
+        nodes: distinct(one.nodes.iter().chain(&other.nodes).cloned()),
+        nots: distinct(one.nots.iter().chain(&other.nots).cloned()),
         ..Shape::any(String::new())
     };
     Ok(these.iter().flat_map(|one| those.iter().map(move |other| pair(one, other))).collect())
