@@ -19,9 +19,9 @@ impl Catalog {
     }
 }
 
-/// Writes a format's files to `out` and returns the paths. A folder's files go below `out`, which is made if need be and
-/// may hold other files; a single file is written as `out`, or into it when that is a folder. Nothing else is touched:
-/// a symbolic link within the folder is refused.
+/// Writes a format's files to `out` and returns the paths. A folder's files go below `out`, which is made if need be
+/// and may hold other files; a single file is written as `out`, or into it when that is a folder. Nothing else is
+/// touched: a symbolic link within the folder is refused.
 ///
 /// # Errors
 /// `InvalidArgument` when the format needs a folder and `out` is a file; `Unavailable` for what the disk says.

@@ -1,8 +1,8 @@
 //! A JSON Schema of 2020-12 as one of draft 07, which AsyncAPI takes without further words.
 //!
-//! What draft 07 says in other words is put into them. What it can't say is left out, so that the result allows at least
-//! what the schema allowed, and is noted in `x-acceptd-omitted`. Every `$ref` becomes a pointer from the root of the
-//! document that the result is put into.
+//! What draft 07 says in other words is put into them. What it can't say is left out, so that the result allows at
+//! least what the schema allowed, and is noted in `x-acceptd-omitted`. Every `$ref` becomes a pointer from the root of
+//! the document that the result is put into.
 
 use std::collections::BTreeMap;
 
@@ -308,7 +308,11 @@ mod tests {
         assert_eq!(
             at_x(schema),
             json!({
-                "x-acceptd-omitted": { "contains": "{\"const\":1}", "minContains": "0", "unevaluatedProperties": "false" },
+                "x-acceptd-omitted": {
+                    "contains": "{\"const\":1}",
+                    "minContains": "0",
+                    "unevaluatedProperties": "false",
+                },
                 "properties": {
                     "a": { "x-acceptd-omitted": { "ref": "https://example.com/other" } },
                     "b": { "x-acceptd-omitted": { "const": "{\"$ref\":\"#/x\"}" } },

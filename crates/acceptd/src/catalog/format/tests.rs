@@ -77,7 +77,12 @@ fn declarations() -> BTreeMap<String, EventDeclaration> {
             },
         },
         "examples": [
-            { "id": "a", "lines": [{ "sku": "1", "parts": [{ "sku": "2" }], "of": null }], "state": "new", "point": [1, 2] },
+            {
+                "id": "a",
+                "lines": [{ "sku": "1", "parts": [{ "sku": "2" }], "of": null }],
+                "state": "new",
+                "point": [1, 2],
+            },
         ],
     });
     let placed = EventDeclaration {
