@@ -11,6 +11,7 @@ from pathlib import Path
 
 import azure_poller
 import cloud_events
+import formats
 import telemetry
 from servers import Stage
 
@@ -39,6 +40,14 @@ def check(name, body):
         report(f"ok {name}")
 
 
+def skip(name, missing):
+    """What is not checked for want of a program; in CI it has to be there."""
+    if os.environ.get("CI") == "true":
+        report(f"FAIL {name}: {missing} is not here, and in CI it has to be")
+    else:
+        print(f"SKIPPED: {name}: {missing} is not installed here")
+
+
 def node_client(script, packages, base):
     """A client for Node prints its own verdicts in the same form."""
     command = ["node", HERE / script, packages, base]
@@ -62,12 +71,16 @@ def main():
         for script in NODE_CLIENTS:
             if packages:
                 node_client(script, packages, stage.base)
-            elif os.environ.get("CI") == "true":
-                report(f"FAIL {script}: there is no Node, and in CI there has to be one")
             else:
-                print(f"SKIPPED: {script}: node or npm is not installed here")
+                skip(script, "node or npm")
         if failed:
             stage.tell()
+    formats.checks(check, skip, node_client, packages)
+    ended()
+
+
+def ended():
+    """Counts all verdicts and ends the process."""
     print(f"{passed} passed, {failed} failed")
     sys.exit(1 if failed else 0)
 

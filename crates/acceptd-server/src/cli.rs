@@ -12,6 +12,7 @@ use crate::config::{FileSource, LogFormat, Sources};
 use crate::exit::{EXIT_CODES, Exit, Failure, Result};
 
 mod bench;
+mod catalog;
 pub(crate) mod client;
 mod completions;
 mod config;
@@ -98,6 +99,8 @@ enum ClientCommand {
     Consumers(consumers::Consumers),
     /// List, show, pause, resume and change limits
     Limits(limits::Limits),
+    /// Show and export who takes and emits which events, and where that differs from what was seen
+    Catalog(catalog::CatalogCommand),
 }
 
 /// What a server takes.
@@ -193,5 +196,6 @@ async fn run_client(command: ClientCommand, client: &Client, console: &Console) 
         ClientCommand::Notifications(notifications) => notifications.run(client, console).await,
         ClientCommand::Consumers(consumers) => consumers.run(client, console).await,
         ClientCommand::Limits(limits) => limits.run(client, console).await,
+        ClientCommand::Catalog(catalog) => catalog.run(client, console).await,
     }
 }

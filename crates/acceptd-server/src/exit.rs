@@ -8,7 +8,7 @@ use std::process::ExitCode;
 pub(crate) enum Exit {
     /// It worked; an empty list, too.
     Ok = 0,
-    /// It did not work.
+    /// It did not work, or a check found something.
     Error = 1,
     /// The command line or the configuration is wrong.
     Usage = 2,
@@ -29,7 +29,8 @@ pub(crate) const EXIT_CODES: &str = "\
 Exit codes of acceptd:
 
     0  it worked; an empty list, too
-    1  it did not work: nothing answers, the server could not start, an error
+    1  it did not work: nothing answers, the server could not start, an error;
+       something undeclared was seen (catalog drift); a change breaks somebody (catalog check)
     2  the command line or the configuration is wrong
     3  there is no such operation, delivery, consumer or event type
     5  the operation failed or was canceled (watch, send --wait)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use acceptd::target::{Inbox, Target};
-use acceptd::{Acceptd, Consumer, Engine, Settings};
+use acceptd::{Acceptd, Catalog, Consumer, Engine, Settings};
 use acceptd_http::HttpSettings;
 use acceptd_http::signature::Secret;
 use acceptd_http::target::{Push, PushClient};
@@ -43,6 +43,19 @@ fn assemble(config: &Config, builder: Acceptd) -> Result<Acceptd> {
 pub(crate) fn check(config: &Config) -> Result<()> {
     let builder = assemble(config, Acceptd::open("memory:"))?;
     builder.check().map_err(|error| Failure::new(Exit::Usage, error))
+}
+
+/// What a configuration declares, as the catalog tells it. Secrets are not read: none is told, and where catalogs are
+/// compared there may be none.
+pub(crate) fn catalog(config: &Config) -> Result<Catalog> {
+    let mut config = config.clone();
+    for consumer in &mut config.consumers {
+        if let Goes::Url { secret_file, .. } = &mut consumer.goes {
+            *secret_file = None;
+        }
+    }
+    let builder = assemble(&config, Acceptd::open("memory:"))?;
+    builder.catalog().map_err(|error| Failure::new(Exit::Usage, error))
 }
 
 /// The HTTP API of an engine.

@@ -54,7 +54,12 @@ impl Client {
 
     /// Reads a document.
     pub(crate) async fn get(&self, segments: &[&str]) -> Result<Value> {
-        Ok(self.send(self.request(Method::GET, self.url(segments)).timeout(PATIENCE)).await?.document)
+        self.read(self.url(segments)).await
+    }
+
+    /// Reads the document at a URL of the API.
+    pub(crate) async fn read(&self, url: Url) -> Result<Value> {
+        Ok(self.send(self.request(Method::GET, url).timeout(PATIENCE)).await?.document)
     }
 
     /// Calls something that changes something.

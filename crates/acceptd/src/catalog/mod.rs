@@ -11,21 +11,26 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 pub mod check;
+mod command;
 pub mod compat;
 mod declaration;
 mod drift;
 mod edge;
 mod entry;
+pub mod format;
 mod loops;
 mod observation;
+mod save;
 pub mod schema;
 
+pub use command::command;
 pub use declaration::EventDeclaration;
 pub use drift::{Drift, drift};
 pub use edge::{Edge, EdgeKind, EdgeState, Observed, ObservedDay};
 pub use entry::{CatalogConsumer, CatalogEvent, CatalogLimit, CatalogRetry};
 pub use loops::Loop;
 pub use observation::{Day, Observation, Times};
+pub use save::save;
 
 use crate::event::matches;
 

@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
+
 use crate::catalog::{Day, Observation, Times};
 use crate::delivery::State;
 use crate::engine::Engine;
@@ -23,6 +25,8 @@ pub(crate) struct Observer {
     seen: Mutex<Seen>,
     /// Whether something was seen that shall be stored before anything else.
     is_urgent: AtomicBool,
+    /// Told when something was seen.
+    noted: Notify,
 }
 
 /// Counts by consumer, event type and emitted type.
@@ -65,6 +69,12 @@ impl Seen {
 impl Observer {
     fn note(&self, edge: (&str, &str, &str), note: impl FnOnce(&mut Counts)) {
         self.lock().note(edge, note);
+        self.noted.notify_one();
+    }
+
+    /// Returns when something was seen since it returned last.
+    pub(crate) async fn noted(&self) {
+        self.noted.notified().await;
     }
 
     fn take(&self, day: Day) -> Vec<Observation> {
@@ -111,6 +121,7 @@ impl Engine {
                 counts.last = now;
             });
         }
+        self.0.observer.noted.notify_one();
     }
 
     /// An attempt ended like this.

@@ -148,6 +148,8 @@ impl Run {
 fn rarely(settings: &mut Settings) {
     settings.rescue_every = settings.rescue_every.max(settings.lease / 2);
     settings.poll_every = settings.poll_every.max(POLL);
+    // Nobody looks at gauges here.
+    settings.measure_every = Duration::ZERO;
     settings.prune_every = RARELY;
     settings.retention = FOR_EVER;
 }

@@ -1,4 +1,4 @@
-//! Observe: stores what was seen of the catalog's edges, once a second.
+//! Observe: stores what was seen of the catalog's edges, once a second at most.
 
 use std::time::Duration;
 
@@ -16,6 +16,8 @@ impl Service for Observe {
     }
 
     async fn pass(engine: &Engine) -> Result<()> {
+        // While nothing happens there is nothing to store.
+        engine.0.observer.noted().await;
         engine.store_observations().await
     }
 }

@@ -89,7 +89,8 @@ async fn virtual_days_are_cheap() {
     order.assert_succeeded();
     let took = began.elapsed() / 4;
     println!("a virtual day took {took:?}");
-    assert!(took < Duration::from_secs(1), "a virtual day took {took:?}");
+    // About 0.4 s in a debug build; a loop that ticks several times a second makes ten of it.
+    assert!(took < Duration::from_secs(4), "a virtual day took {took:?}");
 }
 
 #[tokio::test(start_paused = true)]
