@@ -18,6 +18,9 @@ tests/clients/run.sh
 step "schemas, as a checker that nobody here wrote compares them"
 tests/compat/run.sh
 
+step "the program of the library's README, as it is written there"
+tests/scaffold/run.sh
+
 step "the demo, without a terminal"
 "$ACCEPTD_BIN" dev --demo --exit
 

@@ -1,4 +1,4 @@
-//! An event that the signature does not list.
+//! An event that the signature does not list, with one event in the list and with none.
 
 use acceptd::{Done, Emits, Event, Outcome, consumer};
 use serde::{Deserialize, Serialize};
@@ -24,6 +24,12 @@ struct InvoiceReady {
 #[consumer]
 async fn charge(event: OrderPlaced, mut out: Emits<(CardCharged,)>) -> Outcome {
     out.emit(CardCharged { id: event.id.clone() });
+    out.emit(InvoiceReady { id: event.id });
+    Done::new()
+}
+
+#[consumer]
+async fn declines(event: OrderPlaced, mut out: Emits<()>) -> Outcome {
     out.emit(InvoiceReady { id: event.id });
     Done::new()
 }

@@ -91,9 +91,18 @@ macro_rules! declares {
     )* };
 }
 
-/// Nothing that anybody can emit. With only one event in a tuple the compiler would take for granted that it is meant,
-/// and complain of mismatched types instead of a missing declaration; a second candidate keeps it from that.
+/// Nothing that anybody can emit. With at most one event in a tuple the compiler would not wait to learn which one is
+/// emitted, and its message could not name it; further candidates keep it from that.
 pub enum Nothing {}
+
+/// The same: two candidates are needed where there is no event at all.
+pub enum Never {}
+
+#[diagnostic::do_not_recommend]
+impl Declares<Nothing, Place<8>> for () {}
+
+#[diagnostic::do_not_recommend]
+impl Declares<Never, Place<9>> for () {}
 
 #[diagnostic::do_not_recommend]
 impl<A> Declares<Nothing, Place<8>> for (A,) {}
