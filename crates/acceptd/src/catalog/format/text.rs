@@ -5,6 +5,9 @@ use std::collections::BTreeSet;
 use super::words::{allows, held_by, is_own, mark, plain, policies, summary, target, unfed};
 use crate::catalog::{Catalog, CatalogConsumer, Edge, EdgeKind, EdgeState};
 
+/// How deep a tree is drawn; what hangs below gets a tree of its own. Chains end at this depth, too, unless configured.
+const DEPTH_MAX: usize = 32;
+
 /// The catalog as a tree: event types that come from outside, who takes them, and what is emitted then. A part that
 /// hangs on several branches is told once; below come loops, what nobody takes, and limits.
 pub fn text(catalog: &Catalog) -> String {
@@ -13,7 +16,7 @@ pub fn text(catalog: &Catalog) -> String {
     for kind in roots(catalog) {
         tree.root(kind);
     }
-    // What no way from outside leads to: loops, and events that only undeclared hands emit.
+    // What no way from outside leads to, such as loops, and what hangs too deep.
     for event in &catalog.events {
         tree.root(&event.kind);
     }
@@ -100,6 +103,10 @@ impl<'a> Tree<'a> {
             return;
         }
         let takes = || catalog.edges.iter().filter(|edge| edge.kind == EdgeKind::Takes && edge.event == kind);
+        if self.above.len() >= DEPTH_MAX && !self.told.contains(kind) {
+            self.lines.push(format!("{lead}{}{mark}  (goes on below)", plain(kind)));
+            return;
+        }
         if !self.told.insert(kind) {
             let above = if takes().next().is_some() { "  (see above)" } else { "" };
             self.lines.push(format!("{lead}{}{mark}{above}", plain(kind)));
@@ -176,5 +183,27 @@ fn branch(below: &str, is_last: bool) -> (String, String) {
         (format!("{below}└─ "), format!("{below}   "))
     } else {
         (format!("{below}├─ "), format!("{below}│  "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::CatalogConsumer;
+
+    #[test]
+    fn a_chain_of_any_length_is_told() {
+        let name = |at: usize| format!("e{at:05}");
+        let link = |at: usize| CatalogConsumer {
+            name: format!("c{at:05}"),
+            on: vec![name(at)],
+            emits: vec![name(at + 1)],
+            ..CatalogConsumer::default()
+        };
+        let catalog = Catalog::declared(&Default::default(), (0..200).map(link).collect(), Vec::new());
+        let text = text(&catalog);
+        assert_eq!(text.matches("(goes on below)").count(), 200 / DEPTH_MAX);
+        assert!((0..200).all(|at| text.contains(&format!("→ c{at:05}\n"))));
+        assert!(text.lines().all(|line| line.chars().count() < 400));
     }
 }

@@ -1,6 +1,6 @@
 //! Where nodes and arrows go: layers from left to right, ordered so that few arrows cross.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::catalog::format::graph::Graph;
 
@@ -42,25 +42,30 @@ pub(super) fn layout(graph: &Graph) -> Layout {
             layout.layers[layer].push(Slot::Bend(at));
         }
     }
+    let mut touching: Vec<Vec<usize>> = vec![Vec::new(); graph.nodes.len()];
+    for (at, arrow) in graph.arrows.iter().enumerate() {
+        touching[arrow.from].push(at);
+        touching[arrow.to].push(at);
+    }
     for sweep in 0..SWEEPS {
-        layout.sweep(graph, sweep % 2 == 0);
+        layout.sweep(graph, &touching, sweep % 2 == 0);
     }
     layout
 }
 
 impl Layout {
     /// Orders each layer by where its neighbors stand in the one before it.
-    fn sweep(&mut self, graph: &Graph, forward: bool) {
+    fn sweep(&mut self, graph: &Graph, touching: &[Vec<usize>], forward: bool) {
         let count = self.layers.len();
         let order: Vec<usize> =
             if forward { (1..count).collect() } else { (0..count.saturating_sub(1)).rev().collect() };
         for layer in order {
             let fixed = if forward { layer - 1 } else { layer + 1 };
-            let places = Places::of(&self.layers[fixed], graph);
+            let places = Places::of(&self.layers[fixed]);
             let slots = std::mem::take(&mut self.layers[layer]);
             let mut weighted: Vec<(f64, usize, Slot)> = Vec::new();
             for (at, slot) in slots.into_iter().enumerate() {
-                let neighbors = places.neighbors(graph, slot);
+                let neighbors = places.neighbors(graph, touching, slot);
                 let sum: usize = neighbors.iter().sum();
                 let center = if neighbors.is_empty() { at as f64 } else { sum as f64 / neighbors.len() as f64 };
                 weighted.push((center, at, slot));
@@ -72,36 +77,34 @@ impl Layout {
 }
 
 /// The places of one layer's nodes and bends.
+#[derive(Debug, Default)]
 struct Places {
-    nodes: Vec<Option<usize>>,
-    bends: Vec<Option<usize>>,
+    nodes: HashMap<usize, usize>,
+    bends: HashMap<usize, usize>,
 }
 
 impl Places {
-    fn of(layer: &[Slot], graph: &Graph) -> Self {
-        let mut places = Self { nodes: vec![None; graph.nodes.len()], bends: vec![None; graph.arrows.len()] };
+    fn of(layer: &[Slot]) -> Self {
+        let mut places = Self::default();
         for (at, slot) in layer.iter().enumerate() {
             match slot {
-                Slot::Node(node) => places.nodes[*node] = Some(at),
-                Slot::Bend(arrow) => places.bends[*arrow] = Some(at),
-            }
+                Slot::Node(node) => places.nodes.insert(*node, at),
+                Slot::Bend(arrow) => places.bends.insert(*arrow, at),
+            };
         }
         places
     }
 
-    /// Where the neighbors of a slot stand in this layer.
-    fn neighbors(&self, graph: &Graph, slot: Slot) -> Vec<usize> {
-        let ends = |at: usize| {
-            let arrow = &graph.arrows[at];
-            [self.bends[at], self.nodes[arrow.from], self.nodes[arrow.to]].into_iter().flatten()
+    /// Where the neighbors of a slot stand in this layer. `touching` has the arrows of each node.
+    fn neighbors(&self, graph: &Graph, touching: &[Vec<usize>], slot: Slot) -> Vec<usize> {
+        let ends = |at: &usize| {
+            let arrow = &graph.arrows[*at];
+            let ends = [self.bends.get(at), self.nodes.get(&arrow.from), self.nodes.get(&arrow.to)];
+            ends.into_iter().flatten().copied().collect::<Vec<_>>()
         };
         match slot {
-            Slot::Bend(at) => ends(at).collect(),
-            Slot::Node(node) => {
-                let arrows = graph.arrows.iter().enumerate();
-                let arrows = arrows.filter(|(_, arrow)| arrow.from == node || arrow.to == node);
-                arrows.flat_map(|(at, _)| ends(at)).collect()
-            }
+            Slot::Bend(at) => ends(&at),
+            Slot::Node(node) => touching[node].iter().flat_map(ends).collect(),
         }
     }
 }

@@ -158,6 +158,7 @@ impl<'a> Drawing<'a> {
         let height_of = |slot: &Slot| if let Slot::Node(node) = slot { sizes[*node].1 } else { LINE };
         let tall = |layer: &Vec<Slot>| layer.iter().map(|slot| height_of(slot) + GAP).sum::<f64>();
         let tallest = self.layout.layers.iter().map(tall).fold(0.0, f64::max);
+        let rooms = self.label_rooms();
         for (at, layer) in self.layout.layers.clone().iter().enumerate() {
             let wide = |slot: &Slot| if let Slot::Node(node) = slot { sizes[*node].0 } else { 0.0 };
             let width = layer.iter().map(wide).fold(0.0, f64::max);
@@ -174,18 +175,22 @@ impl<'a> Drawing<'a> {
                 }
                 y += height_of(slot) + GAP;
             }
-            self.width += width + if at + 1 < self.layout.layers.len() { self.label_room(at) } else { MARGIN };
+            self.width += width + if at + 1 < self.layout.layers.len() { rooms[at] } else { MARGIN };
         }
         // Arrows that go back run below everything.
         let back = self.layout.is_back.iter().filter(|is_back| **is_back).count();
         self.height = tallest + 2.0 * MARGIN + back as f64 * GAP;
     }
 
-    /// How much room the labels of the arrows that leave a layer need.
-    fn label_room(&self, layer: usize) -> f64 {
-        let leaving = self.graph.arrows.iter().filter(|arrow| self.layout.layer_of[arrow.from] == layer);
-        let widths = leaving.filter_map(|arrow| arrow.label.as_deref()).map(|label| width_of(label) * 0.85);
-        LAYER_GAP + widths.fold(0.0, f64::max)
+    /// How much room the labels of the arrows that leave each layer need.
+    fn label_rooms(&self) -> Vec<f64> {
+        let mut rooms = vec![LAYER_GAP; self.layout.layers.len()];
+        for arrow in &self.graph.arrows {
+            let label = arrow.label.as_deref().map_or(0.0, |label| width_of(label) * 0.85);
+            let room = &mut rooms[self.layout.layer_of[arrow.from]];
+            *room = room.max(LAYER_GAP + label);
+        }
+        rooms
     }
 
     /// The points of an arrow: pairs between which it is straight or curved.
