@@ -40,35 +40,44 @@ pub(super) fn find(edges: &[Edge]) -> Vec<Loop> {
 }
 
 fn steps(edges: &[Edge]) -> Steps<'_> {
-    let emitted = |consumer: &str| {
-        let of = edges.iter().filter(|edge| edge.kind == EdgeKind::Emits);
-        let consumer = consumer.to_owned();
-        of.filter(move |edge| edge.consumer.as_deref() == Some(consumer.as_str())).map(|edge| edge.event.as_str())
-    };
+    let of = |kind: EdgeKind| edges.iter().filter(move |edge| edge.kind == kind);
+    let mut emitted: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (consumer, edge) in of(EdgeKind::Emits).filter_map(|edge| Some((edge.consumer.as_deref()?, edge))) {
+        emitted.entry(consumer).or_default().push(&edge.event);
+    }
     let mut steps: Steps<'_> = BTreeMap::new();
-    for edge in edges.iter().filter(|edge| edge.kind == EdgeKind::Takes) {
-        let Some(consumer) = edge.consumer.as_deref() else { continue };
-        steps.entry(&edge.event).or_default().extend(emitted(consumer).map(|event| (consumer, event)));
+    for (consumer, edge) in of(EdgeKind::Takes).filter_map(|edge| Some((edge.consumer.as_deref()?, edge))) {
+        let events = emitted.get(consumer).into_iter().flatten();
+        steps.entry(&edge.event).or_default().extend(events.map(|event| (consumer, *event)));
     }
     steps
 }
 
+/// The shortest way from an event type back to itself: breadth first, each type with the step that led to it.
 fn shortest(steps: &Steps<'_>, start: &str) -> Option<Vec<String>> {
-    let mut ways = VecDeque::from([vec![start.to_owned()]]);
-    let mut reached = BTreeSet::new();
-    while let Some(way) = ways.pop_front() {
-        let last = way.last()?;
-        for (consumer, event) in steps.get(last.as_str()).into_iter().flatten() {
-            let mut longer = way.clone();
-            longer.push((*consumer).to_owned());
+    let mut came: BTreeMap<&str, (&str, &str)> = BTreeMap::new();
+    let mut next = VecDeque::from([start]);
+    while let Some(from) = next.pop_front() {
+        for (consumer, event) in steps.get(from).into_iter().flatten() {
             if *event == start {
-                return Some(longer);
+                return Some(way_back(&came, start, (from, consumer)));
             }
-            if reached.insert(*event) {
-                longer.push((*event).to_owned());
-                ways.push_back(longer);
+            if !came.contains_key(event) {
+                came.insert(event, (from, consumer));
+                next.push_back(event);
             }
         }
     }
     None
+}
+
+fn way_back(came: &BTreeMap<&str, (&str, &str)>, start: &str, last: (&str, &str)) -> Vec<String> {
+    let mut way = vec![last.1.to_owned(), last.0.to_owned()];
+    let mut at = last.0;
+    while let Some((from, consumer)) = came.get(at).filter(|_| at != start) {
+        way.extend([(*consumer).to_owned(), (*from).to_owned()]);
+        at = from;
+    }
+    way.reverse();
+    way
 }
