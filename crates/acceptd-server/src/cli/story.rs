@@ -39,11 +39,12 @@ impl StoryOf {
     pub(crate) async fn run(&self, client: &Client, console: &Console) -> Result {
         let document = document(client, &self.id).await?;
         let console = Console { format: self.output, ..*console };
-        let story = parse(&document)?;
-        console.document(&document, || match self.output {
-            Format::Mermaid => mermaid(&story).trim_end().to_owned(),
-            _ => self.tree(&story),
-        })?;
+        let told = match self.output {
+            Format::Json | Format::Jsonl => String::new(),
+            Format::Mermaid => mermaid(&parse(&document)?).trim_end().to_owned(),
+            Format::Table => self.tree(&parse(&document)?),
+        };
+        console.document(&document, || told)?;
         Ok(Exit::Ok)
     }
 

@@ -86,6 +86,10 @@ const FORBIDDEN: [(&str, &[&str]); 9] = [
     ("acceptd/src/outcome.rs", &["crate::engine", "crate::store", "crate::consumer", "crate::target", "tokio"]),
     ("acceptd/src/trace.rs", &["crate::engine", "crate::store", "crate::consumer", "crate::target", "tokio"]),
     ("acceptd/src/wait.rs", &["crate::engine", "crate::store", "crate::consumer", "crate::target", "tokio"]),
+    (
+        "acceptd/src/story/",
+        &["crate::engine", "crate::consumer", "crate::target", "tokio", "SystemTime", "SystemClock"],
+    ),
     ("acceptd/src/engine/", &["sqlite", "memory::", "axum", "reqwest", "SystemTime", "SystemClock::"]),
     ("acceptd/src/store/", &["crate::engine", "crate::consumer", "crate::target", "SystemTime"]),
     ("acceptd-http/src/", &["rusqlite", "SqliteStore", "SystemTime"]),

@@ -1,6 +1,6 @@
 //! What the verbs of a [`Store`](super::Store) answer.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use super::turnstile::{Blocker, Bound, Grant, Hold, HoldId};
 use crate::delivery::State;
@@ -149,7 +149,7 @@ pub struct Chain {
     /// Closures of their consumers that may have held them, by consumer.
     pub closures: Vec<(String, Closure)>,
     /// The sizes in bytes of what deliveries left that are done; those without a result are not in it.
-    pub result_sizes: HashMap<DeliveryId, usize>,
+    pub result_sizes: BTreeMap<DeliveryId, usize>,
 }
 
 /// A delivery with its event.

@@ -1,8 +1,8 @@
 //! The story of one operation: every event, delivery, attempt and wait of it, who caused what, and where the time went.
 //!
-//! A [`Story`] is the document of `GET /v1/operations/{id}/chain`. [`Engine::story`](crate::Engine::story) makes it, and
-//! what is here renders it: [`text`] as a tree for people and for snapshot tests, [`mermaid`] as a picture for a ticket.
-//! Nothing here does IO or reads a clock.
+//! A [`Story`] is the document of `GET /v1/operations/{id}/chain`. [`Engine::story`](crate::Engine::story) makes it,
+//! and what is here renders it: [`text`] as a tree for people and for snapshot tests, [`mermaid`] as a picture for a
+//! ticket. Nothing here does IO or reads a clock.
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
 //! Stories of chains that are made up here.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::tell::{Circumstances, tell};
 use super::{Story, TextOptions, lines, mermaid, text};
@@ -29,7 +29,7 @@ impl World {
             deliveries: Vec::new(),
             attempts: Vec::new(),
             closures: Vec::new(),
-            result_sizes: HashMap::new(),
+            result_sizes: BTreeMap::new(),
         };
         Self { ids, chain }
     }

@@ -148,7 +148,7 @@ impl Telling<'_> {
             lines.extend(trace_id.as_ref().map(|trace| format!("trace {}", plain(trace))));
         }
         for time in waits.iter().filter(|time| time.total_ms >= words::WAITED_MIN).take(GATES) {
-            let several = if time.count > 1 { format!(", {} of them", time.count) } else { String::new() };
+            let several = if time.count > 1 { format!(" ({} deliveries)", time.count) } else { String::new() };
             lines.push(format!("waited {} {}{several}", span(time.total_ms), words::at_gate(time.gate, &time.name)));
         }
         // What waits and stands in no line of the tree.
@@ -158,19 +158,21 @@ impl Telling<'_> {
     }
 
     fn event(&self, node: &EventNode<'_>) -> Twig {
-        let (name, mut says) = words::event(node, !self.options.brief);
+        let (name, facts) = words::event(node, !self.options.brief);
+        let mut says = vec![facts];
         if let ([event], true) = (node.events.as_slice(), self.options.ids && !self.options.brief) {
-            says = [says, event.id.clone()].join(" ");
+            says.push(plain(&event.id));
         }
         if node.deliveries.is_empty() {
-            says = format!("{says} {}", self.nobody(&node.events)).trim_start().to_owned();
+            says.push(self.nobody(&node.events).to_owned());
         }
+        says.retain(|part| !part.is_empty());
         let mut below: Vec<Twig> = node.deliveries.iter().map(|one| self.delivery(one)).collect();
         below.extend(node.next.iter().map(|next| self.event(next)));
         if node.deeper > 0 {
             below.push(Twig::leaf(Line::new(None, "", format!("and {} events below", node.deeper))));
         }
-        Twig { line: Line::new(None, name, says.trim()), below }
+        Twig { line: Line::new(None, name, says.join(" ")), below }
     }
 
     fn nobody(&self, events: &[&StoryEvent]) -> &'static str {

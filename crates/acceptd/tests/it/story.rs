@@ -74,10 +74,12 @@ waited 1s for limit cloud-api
 machine.start (15 B)
 └─ · start-machine waiting for 1s: waits for limit cloud-api (1 at a time): next in line";
 
-const PICTURE: &str = r##"flowchart LR
+const PICTURE: &str = concat!(
+    r##"flowchart LR
   n0[["machine.start failed, 11s<br/>waiting 26% / running 57% / backing off 17%"]]
   n0 --> n1(["machine.start<br/>(15 B)"])
-  n1 --> n2["start-machine<br/>done, waited 3s for limit cloud-api, backed off 2s, ran 6s, attempt 2 of 8, result 2 B"]:::done
+  n1 --> n2["start-machine<br/>done, waited 3s for limit cloud-api, backed off 2s,"##,
+    r##" ran 6s, attempt 2 of 8, result 2 B"]:::done
   n2 --> n3(["machine.started x 25<br/>(1 failed, 340 B)"])
   n3 --> n4["check<br/>24 done, 1 dead, ran 12s in all<br/>broken#58; it #60;b#62;smokes#60;/b#62;"]:::dead
   n2 --> n5(["alarm.create<br/>(28 B)"])
@@ -87,7 +89,8 @@ const PICTURE: &str = r##"flowchart LR
   classDef waiting fill:#ffffff,stroke:#868e99,color:#1b1f24,stroke-dasharray:4 3
   classDef dead fill:#f8e8ea,stroke:#7d0718,color:#1b1f24
   classDef canceled fill:#f6f7f9,stroke:#868e99,color:#57606a
-"##;
+"##
+);
 
 #[tokio::test(start_paused = true)]
 async fn the_text_of_a_story_with_a_limit_a_retry_a_fan_out_and_a_dead_letter() {

@@ -180,12 +180,12 @@ fn result_sizes(
     conn: &Connection,
     (operation, span): (i64, i64),
     deliveries: &[Delivery],
-) -> Try<HashMap<DeliveryId, usize>> {
+) -> Try<BTreeMap<DeliveryId, usize>> {
     let mut sql = conn.prepare_cached(FIRST_SIZES)?;
     let first = sql.query_map([operation, operation + span], |row| Ok((row.get(0)?, row.get(1)?)))?;
     let first = first.collect::<rusqlite::Result<HashMap<i64, i64>>>()?;
     let mut later = conn.prepare_cached("SELECT length(data) FROM results WHERE delivery = ?1")?;
-    let mut sizes = HashMap::new();
+    let mut sizes = BTreeMap::new();
     for delivery in deliveries.iter().filter(|delivery| delivery.state == State::Done) {
         let ordinal = delivery.id.ordinal();
         let size: Option<i64> = match ordinal > operation + span {
