@@ -5,6 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use acceptd::consumer::Consumer;
+use acceptd::engine::Callback;
+use acceptd::target::{Reply, Replying, Target, TargetDescription};
 use acceptd::telemetry::{FinishedSpan, SPANS, SpanKind, SpanSink, Value, attribute};
 use acceptd::trace::{TRACEPARENT, TRACESTATE, TraceContext};
 use acceptd::{Context, Done, Draft, Emits, Engine, Fail, Outcome, State, StoredEvent, Submission};
@@ -263,4 +265,35 @@ async fn an_attempt_that_was_lost_is_told_of_once_and_its_late_end_is_not() {
     assert_eq!(outcomes, ["lost", "done"]);
     assert_eq!(attempts[0].error.as_deref(), Some("lost"));
     assert_ne!(attempts[0].context, attempts[1].context);
+}
+
+/// Takes everything over and says no more.
+struct Away;
+
+impl Target for Away {
+    fn deliver(&self, _: Context) -> Replying<'_> {
+        Box::pin(async { Reply::TakenOver(Duration::from_secs(60)) })
+    }
+
+    fn describe(&self) -> TargetDescription {
+        TargetDescription { kind: "away", address: "away".to_owned() }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_its_target_took_over_lasts_until_the_target_calls() {
+    let sink = Arc::new(Recorded::default());
+    let consumer = Consumer::to("away", ["machine.start"], Arc::new(Away));
+    let engine = on(&memory()).spans(Arc::clone(&sink) as Arc<dyn SpanSink>).consumer(consumer).start().await.unwrap();
+    let id = accept(&engine, start("m1")).await;
+    let taken = async || engine.store().operation(id).await.unwrap().live.into_iter().find(|one| one.lease.is_some());
+    let delivery = eventually(taken).await;
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert!(engine.callback(delivery.id, 1, Callback::End(Done::new())).await.unwrap());
+    assert!(!engine.callback(delivery.id, 1, Callback::End(Done::new())).await.unwrap());
+    let process = sink.one("process machine.start");
+    assert_eq!((process.start, text(&process, attribute::OUTCOME)), (delivery.since, "done".to_owned()));
+    assert!(process.end.since(process.start) >= Duration::from_secs(20));
+    let settles: Vec<_> = sink.all().into_iter().filter(|span| span.name == "settle machine.start").collect();
+    assert_eq!(settles.iter().map(|span| span.error.as_deref()).collect::<Vec<_>>(), [None, Some("already-settled")]);
 }
