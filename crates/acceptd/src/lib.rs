@@ -2,9 +2,9 @@
 //! as a chain of events that survives crashes and deploys, says what it waits for, and tells its owner how it ended.
 //!
 //! The modules, in reading order: what things are ([`event`], [`delivery`], [`operation`], [`outcome`], [`retry`],
-//! [`limit`], [`wait`], [`notification`], [`catalog`]), who takes them ([`consumer`], [`target`]), where they are kept
-//! ([`store`]), what moves them ([`engine`]), how one operation went ([`story`]), and what is told of it all ([`trace`],
-//! [`telemetry`]).
+//! [`limit`], [`wait`], [`notification`], [`catalog`]), who takes them ([`mod@consumer`], [`target`]), where they are
+//! kept ([`store`]), what moves them ([`engine`]), how one operation went ([`story`]), and what is told of it all
+//! ([`trace`], [`telemetry`]).
 
 // What the macros write says `::acceptd`, here too.
 extern crate self as acceptd;
