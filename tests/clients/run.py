@@ -7,11 +7,14 @@ Started by run.sh, which sets ACCEPTD_BIN and NODE_PACKAGES (empty when there is
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import azure_poller
 import cloud_events
+import drawing
 import formats
+import stories
 import telemetry
 from servers import Stage
 
@@ -64,10 +67,14 @@ def node_client(script, packages, base):
 
 def main():
     packages = os.environ.get("NODE_PACKAGES")
-    with Stage(os.environ["ACCEPTD_BIN"]) as stage:
+    with tempfile.TemporaryDirectory(prefix="acceptd-stories-") as place, Stage(os.environ["ACCEPTD_BIN"]) as stage:
         azure_poller.checks(check, stage)
         cloud_events.checks(check, stage)
         telemetry.checks(check, stage)
+        if packages and drawing.chromium():
+            drawing.checks(check, packages, stories.written(stage, Path(place)))
+        else:
+            skip("story.mermaid", "node, npm or chromium")
         for script in NODE_CLIENTS:
             if packages:
                 node_client(script, packages, stage.base)

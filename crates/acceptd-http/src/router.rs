@@ -38,6 +38,7 @@ pub(crate) fn routes(app: &Arc<App>) -> Router {
         .route("/v1/operations/{id}/retry", post(on!(operations::retry)))
         .route("/v1/dead-letters", get(on!(dead_letters::list)))
         .route("/v1/dead-letters/{delivery}/retry", post(on!(dead_letters::retry)))
+        .route("/v1/dead-letters/{delivery}/accept", post(on!(dead_letters::accept)))
         .route("/v1/dead-letters/{delivery}/discard", post(on!(dead_letters::discard)))
         .route("/v1/notifications", get(on!(notifications::list)))
         .route("/v1/notifications/stream", get(on!(notifications::stream)))

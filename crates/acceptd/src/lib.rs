@@ -25,6 +25,7 @@ pub mod notification;
 pub mod operation;
 pub mod outcome;
 pub mod retry;
+mod safe;
 pub mod store;
 pub mod story;
 pub mod target;

@@ -50,6 +50,12 @@ pub(crate) async fn retry(call: Call) -> Answer {
     respond(&call, &monitor).await
 }
 
+/// `POST /v1/dead-letters/{delivery}/accept`: the delivery ends with the outcome that was kept.
+pub(crate) async fn accept(call: Call) -> Answer {
+    let monitor = call.app.engine.accept_outcome(call.id("delivery")?).await?;
+    respond(&call, &monitor).await
+}
+
 /// `POST /v1/dead-letters/{delivery}/discard`.
 pub(crate) async fn discard(call: Call) -> Answer {
     let monitor = call.app.engine.discard(call.id("delivery")?).await?;

@@ -102,3 +102,16 @@ async fn a_panic_is_a_problem() {
     reply.is_problem(500, "internal-error");
     assert!(!reply.json().to_string().contains("secret"));
 }
+
+#[tokio::test]
+async fn only_an_outcome_that_was_kept_is_accepted() {
+    let api = Api::start().await;
+    api.ended("test.fail", "{}").await;
+    let letters = api.get("/v1/dead-letters").await.json();
+    let letter = letters["items"][0]["id"].as_str().unwrap();
+    let none = api.post(&format!("/v1/dead-letters/{letter}/accept"), &[], "").await;
+    none.is_problem(409, "conflict");
+    assert!(none.json()["detail"].as_str().unwrap().contains("no outcome"), "{}", none.json());
+    let unknown = api.post("/v1/dead-letters/00000000-0000-7000-8000-000000000000/accept", &[], "").await;
+    unknown.is_problem(404, "not-found");
+}

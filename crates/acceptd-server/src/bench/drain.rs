@@ -14,15 +14,15 @@ use super::server::Measured;
 
 const FUNCTION: u64 = 200_000;
 const HTTP: u64 = 50_000;
+/// Drains of each kind, in turns.
+const PAIRS: usize = 5;
 const SMALL: u64 = 10_000;
 const PATIENCE: Duration = Duration::from_secs(600);
 
 pub(crate) async fn run() -> Result<()> {
     report::title("working off what waits, by a consumer that does nothing");
     report::row(&["consumer", "deliveries", "done/s"]);
-    let (plain, told) = (function(&[]).await?, function(&["--telemetry"]).await?);
-    report::row(&["function", &FUNCTION.to_string(), &report::rate(plain)]);
-    report::row(&["function + telemetry", &FUNCTION.to_string(), &report::rate(told)]);
+    report::row(&["function", &FUNCTION.to_string(), &report::rate(function(&[]).await?)]);
 
     let receiver = receiver()?;
     let url = format!("http://{receiver}/");
@@ -30,7 +30,22 @@ pub(crate) async fn run() -> Result<()> {
     fill(&server, HTTP).await?;
     let rate = drain(&server, HTTP).await?;
     report::row(&["HTTP", &HTTP.to_string(), &report::rate(rate)]);
-    println!("with telemetry (metrics, log spans) / without: {:.2}", told / plain);
+    Ok(())
+}
+
+/// What it costs to be observed: drains in turns, without and with.
+pub(crate) async fn observed() -> Result<()> {
+    report::title("metrics, log spans and the counts of the catalog, consumer a function");
+    report::row(&["run", "without done/s", "with done/s", "ratio"]);
+    let mut ratios = Vec::new();
+    for pair in 1..=PAIRS {
+        let (without, with) = (function(&[]).await?, function(&["--observed"]).await?);
+        ratios.push(with / without);
+        let cells = [pair.to_string(), report::rate(without), report::rate(with), format!("{:.2}", with / without)];
+        report::row(&cells.each_ref().map(String::as_str));
+    }
+    ratios.sort_by(f64::total_cmp);
+    println!("observed / not observed: {:.2} (median)", ratios[PAIRS / 2]);
     Ok(())
 }
 

@@ -43,6 +43,8 @@ enum Scenario {
     Accept,
     /// How fast waiting deliveries are worked off, by a function and over HTTP.
     Drain,
+    /// What metrics, log spans and the counts of the catalog cost.
+    Observed,
     /// From the request to the start of the handler, on an idle server.
     Latency,
     /// Producing and consuming at once.
@@ -67,6 +69,7 @@ pub(crate) async fn run(args: BenchArgs) -> Result<()> {
         Some(Scenario::Server(server)) => server::run(server).await,
         Some(Scenario::Accept) => accept::run(seconds).await,
         Some(Scenario::Drain) => drain::run().await,
+        Some(Scenario::Observed) => drain::observed().await,
         Some(Scenario::Latency) => latency::run().await,
         Some(Scenario::Flow) => flow::run().await,
         Some(Scenario::Backlog) => drain::backlog(args.backlog).await,
@@ -75,6 +78,7 @@ pub(crate) async fn run(args: BenchArgs) -> Result<()> {
             report::machine();
             accept::run(seconds).await?;
             drain::run().await?;
+            drain::observed().await?;
             latency::run().await?;
             flow::run().await?;
             drain::backlog(args.backlog).await?;

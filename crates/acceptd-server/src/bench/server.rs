@@ -31,9 +31,9 @@ pub(crate) struct ServerArgs {
     /// Whether a limit that never holds anything is taken by each delivery.
     #[arg(long)]
     limited: bool,
-    /// Whether metrics are recorded and log lines filtered, as `serve` does.
+    /// Whether metrics are recorded, log lines filtered and the catalog's edges counted, as `serve` does.
     #[arg(long)]
-    telemetry: bool,
+    observed: bool,
     /// Deliveries that may run at once.
     #[arg(long, default_value_t = 1_024)]
     concurrency: usize,
@@ -129,11 +129,11 @@ async fn hold(event: Held, State(seen): State<Seen>) -> Outcome {
 /// Serves until it is killed; says on stdout where.
 pub(crate) async fn run(args: ServerArgs) -> Result<()> {
     let seen = Seen::default();
-    if args.telemetry {
+    if args.observed {
         crate::metrics::install().map_err(|failure| anyhow::anyhow!("{failure:?}"))?;
         crate::logging::start(&Log { level: "info".to_owned(), format: LogFormat::Text });
     }
-    let measure_every = if args.telemetry { Settings::default().measure_every } else { Duration::ZERO };
+    let measure_every = if args.observed { Settings::default().measure_every } else { Duration::ZERO };
     let consumer = match args.consumer.as_str() {
         "function" => Consumer::new("noop", note),
         url => Consumer::to("noop", [Measured::TYPE], Arc::new(Push::new(PushClient::new()?, url, None)?)),
@@ -141,7 +141,7 @@ pub(crate) async fn run(args: ServerArgs) -> Result<()> {
     let consumer = consumer.concurrency(args.concurrency);
     let consumer = if args.limited { consumer.limit("wide") } else { consumer };
     let engine = Acceptd::open(&args.store)
-        .settings(Settings { measure_every, ..Settings::default() })
+        .settings(Settings { measure_every, observe: args.observed, ..Settings::default() })
         .state(seen.clone())
         .limit(Limit::new("wide").rate("1000000/s burst 1000000")?.concurrency(1_000_000))
         .consumer(consumer)

@@ -1,4 +1,4 @@
-//! `acceptd dead-letters`: list, retry, discard.
+//! `acceptd dead-letters`: list, retry, accept, discard.
 
 use clap::{Args, Subcommand};
 
@@ -30,6 +30,11 @@ enum What {
         #[arg(long, value_name = "ID", conflicts_with = "id")]
         operation: Option<String>,
     },
+    /// Accept what a handler had answered: for events that were not declared then, and are now
+    Accept {
+        /// The delivery
+        id: String,
+    },
     /// Give a dead letter up for good; it counts as canceled
     Discard {
         /// The delivery
@@ -56,6 +61,7 @@ impl DeadLetters {
             }
             Some(What::Retry { operation: Some(id), .. }) => ["v1", "operations", id, "retry"],
             Some(What::Retry { id, .. }) => ["v1", "dead-letters", id.as_deref().unwrap_or_default(), "retry"],
+            Some(What::Accept { id }) => ["v1", "dead-letters", id, "accept"],
             Some(What::Discard { id }) => ["v1", "dead-letters", id, "discard"],
         };
         let monitor = client.post(&path).await?;

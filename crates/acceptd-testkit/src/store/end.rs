@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use acceptd::delivery::{Ending, State};
-use acceptd::store::DeadLetters;
+use acceptd::store::{DeadLetters, KEPT_OUTCOME, Verdict};
 use acceptd::{DeliveryId, ErrorKind, OperationId, Status, Store, Weight};
 
 use crate::factory::*;
@@ -106,6 +106,36 @@ pub async fn a_retry_without_a_dead_letter_is_a_conflict(store: Arc<dyn Store>) 
     for what in retries {
         assert_eq!(store.retry(what, at(1)).await.unwrap_err().kind(), ErrorKind::Conflict);
     }
+}
+
+/// An outcome that was kept is a step of the next attempt once someone accepted it; a retry forgets that.
+pub async fn an_accepted_outcome_is_a_step_of_the_next_attempt(store: Arc<dyn Store>) {
+    let operation = accept("a").deliver_to("c").id_from(&*store).await;
+    let refused = || Verdict::GiveUp { failure: failure("undeclared"), outcome: Some(json("{\"result\":1}")) };
+    let delivery = run(&*store, "c", refused(), at(1)).await.delivery.id;
+    assert_eq!(store.delivery(delivery).await.unwrap().outcome, Some(json("{\"result\":1}")));
+    let stopped = store.retry(DeadLetters::Outcome(delivery), at(2)).await.unwrap();
+    assert_eq!((stopped.operation.status(), stopped.woken), (Status::Running, vec!["c".to_owned()]));
+    let kept = vec![(KEPT_OUTCOME.to_owned(), b"{\"result\":1}".to_vec())];
+    assert_eq!(store.steps(delivery).await.unwrap(), kept);
+    run(&*store, "c", refused(), at(3)).await;
+    revive(&*store, delivery, at(4)).await;
+    assert_eq!(store.steps(delivery).await.unwrap(), []);
+    run(&*store, "c", done(), at(5)).await;
+    assert_eq!(status(&*store, operation).await, Status::Succeeded);
+}
+
+/// Without an outcome that was kept, or without a dead letter, there is nothing to accept.
+pub async fn only_a_kept_outcome_is_accepted(store: Arc<dyn Store>) {
+    let (_, dead) = dead_letter(&*store, "c", at(1)).await;
+    assert_eq!(store.retry(DeadLetters::Outcome(dead), at(2)).await.unwrap_err().kind(), ErrorKind::Conflict);
+    assert_eq!(store.delivery(dead).await.unwrap().outcome, None);
+    accept("a").deliver_to("d").to(&*store).await;
+    let fine = run(&*store, "d", done_with("1"), at(1)).await.delivery.id;
+    assert_eq!(store.retry(DeadLetters::Outcome(fine), at(2)).await.unwrap_err().kind(), ErrorKind::Conflict);
+    assert_eq!(store.steps(fine).await.unwrap(), []);
+    let unknown = DeliveryId::from_bytes([9; 16]);
+    assert_eq!(store.retry(DeadLetters::Outcome(unknown), at(2)).await.unwrap_err().kind(), ErrorKind::NotFound);
 }
 
 /// A discarded dead letter counts as canceled and can't be retried any more.

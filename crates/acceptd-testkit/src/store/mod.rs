@@ -136,6 +136,8 @@ macro_rules! store_suite {
             a_retry_opens_the_operation_again
             all_dead_letters_of_an_operation_are_retried
             a_retry_without_a_dead_letter_is_a_conflict
+            an_accepted_outcome_is_a_step_of_the_next_attempt
+            only_a_kept_outcome_is_accepted
             a_discarded_dead_letter_counts_as_canceled
             only_dead_letters_are_discarded
         }

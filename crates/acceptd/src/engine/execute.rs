@@ -130,6 +130,9 @@ async fn attempt(
         trace,
     });
     let ended = |outcome| Attempted::Ended(outcome, context.now());
+    if let Some(accepted) = engine.accepted_outcome(&claimed.delivery).await {
+        return ended(accepted);
+    }
     let reply = AssertUnwindSafe(consumer.target.deliver(context.clone())).catch_unwind();
     let timed = tokio::time::timeout(left, reply);
     match stop.run_until_cancelled(timed).await {

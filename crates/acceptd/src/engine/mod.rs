@@ -23,6 +23,7 @@ mod dispatch;
 mod execute;
 mod gate;
 mod group;
+mod kept;
 mod limits;
 mod maintenance;
 mod monitor;

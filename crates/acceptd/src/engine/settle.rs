@@ -5,12 +5,13 @@ use std::time::Duration;
 use crate::consumer::Consumer;
 use crate::engine::Engine;
 use crate::engine::execute::Attempted;
+use crate::engine::kept;
 use crate::engine::served::Served;
 use crate::engine::tell::Seen;
 use crate::store::{Claimed, HoldId, Settle, Settled, Verdict};
 use crate::{
-    Data, Delivery, DeliveryId, Done, Draft, Error, ErrorKind, Fail, Failure, Next, Outcome, Result, StoredEvent,
-    Throttle, Timestamp,
+    Delivery, DeliveryId, Done, Draft, Error, ErrorKind, Fail, Failure, Next, Outcome, Result, StoredEvent, Throttle,
+    Timestamp,
 };
 
 /// How long the engine waits before it tries to store an end again.
@@ -153,7 +154,7 @@ impl Engine {
         }
     }
 
-    fn done(
+    pub(super) fn done(
         &self,
         consumer: &Consumer,
         delivery: &Delivery,
@@ -161,12 +162,12 @@ impl Engine {
         done: Done,
     ) -> Verdict {
         if let Some(failure) = self.refuse_emits(consumer, event, &done.emit) {
-            return Verdict::GiveUp { failure, outcome: kept_outcome(&done) };
+            return Verdict::GiveUp { failure, outcome: kept::keep(&done) };
         }
         let fitting: Result<_, _> = done.emit.iter().map(|draft| self.fitting(consumer, draft)).collect();
         let done = match fitting {
             Ok(emit) => Done { emit, ..done },
-            Err(failure) => return Verdict::GiveUp { failure, outcome: kept_outcome(&done) },
+            Err(failure) => return Verdict::GiveUp { failure, outcome: kept::keep(&done) },
         };
         let source = |draft: Draft| match draft.source.as_ref() {
             "/acceptd" => Draft { source: format!("/consumers/{}", consumer.name).into(), ..draft },
@@ -182,7 +183,7 @@ impl Engine {
             Ok(emit) => emit,
             Err(error) => {
                 let failure = Failure::new("bad-event", Error::message(&error));
-                return Verdict::GiveUp { failure, outcome: kept_outcome(&done) };
+                return Verdict::GiveUp { failure, outcome: kept::keep(&done) };
             }
         };
         let progress = done.progress.or_else(|| self.0.reports.take(delivery.id));
@@ -209,7 +210,8 @@ impl Engine {
         undeclared.iter().for_each(|draft| self.observe_undeclared(event, &consumer.name, draft, is_refused));
         if let (true, Some(draft)) = (is_refused, undeclared.first()) {
             let (name, kind) = (&consumer.name, &draft.kind);
-            let message = format!("{name} emitted {kind}, which it does not declare; add it to its emits and retry");
+            let message =
+                format!("{name} emitted {kind}, which it does not declare; add it to its emits and accept the outcome");
             return Some(Failure::new("undeclared-emit", message));
         }
         let depth_max = self.settings().depth_max;
@@ -239,20 +241,6 @@ impl Engine {
             Next::GiveUp => Verdict::GiveUp { failure, outcome: None },
         }
     }
-}
-
-/// The outcome of a handler whose emitted events were refused, for a person to look at.
-fn kept_outcome(done: &Done) -> Option<Data> {
-    let emit: Vec<_> = done
-        .emit
-        .iter()
-        .map(|draft| {
-            let data = draft.data.as_ref().and_then(Data::to_raw_json);
-            serde_json::json!({ "type": draft.kind, "data": data })
-        })
-        .collect();
-    let result = done.result.as_ref().and_then(Data::to_raw_json);
-    Data::json(&serde_json::json!({ "result": result, "emit": emit })).ok()
 }
 
 /// The error of a call for a delivery whose consumer is not served here.

@@ -212,7 +212,13 @@ pub enum DeadLetters {
     Delivery(DeliveryId),
     /// All of an operation.
     Operation(OperationId),
+    /// One whose outcome could not be taken before: it is kept as the step [`KEPT_OUTCOME`], for the next attempt to
+    /// end with.
+    Outcome(DeliveryId),
 }
+
+/// The step that holds the outcome which a person accepted. A retry in any other way forgets it.
+pub const KEPT_OUTCOME: &str = "acceptd.outcome";
 
 /// A node and what it serves.
 #[derive(Debug, Clone)]

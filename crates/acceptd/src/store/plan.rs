@@ -6,8 +6,8 @@ use crate::operation::Operation;
 use crate::store::turnstile::{Grant, Wish};
 use crate::store::{Accept, Claim, Serving, Settle, Verdict};
 use crate::{
-    Closure, Data, Delivery, Draft, Error, ErrorKind, EventKey, Failure, Ids, NewEvent, Notice, Notification, Route,
-    StoredEvent, Timestamp,
+    Closure, Data, Delivery, DeliveryId, Draft, Error, ErrorKind, EventKey, Failure, Ids, NewEvent, Notice,
+    Notification, Route, StoredEvent, Timestamp,
 };
 
 /// Rows to write for an accepted operation.
@@ -126,6 +126,11 @@ pub fn settle(
     }
     change.concluded = conclude(&mut change.operation, &mut change.notifications, settle.now, ids);
     Ok(change)
+}
+
+/// The error of accepting an outcome that there is not.
+pub fn no_outcome(delivery: DeliveryId) -> Error {
+    Error::new(ErrorKind::Conflict, format!("no outcome of delivery {delivery} was kept"))
 }
 
 /// Plans what a rescue, cancel, revive or discard does.

@@ -163,6 +163,8 @@ pub struct DeliveryView {
     pub owner: Option<String>,
     /// Waiting deliveries of its group that come before it; at most 1,001.
     pub ahead: usize,
+    /// Of a dead letter, what its handler had answered when that could not be taken.
+    pub outcome: Option<Data>,
 }
 
 /// A root event of an operation with what became of it.

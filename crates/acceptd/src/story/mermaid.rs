@@ -1,11 +1,10 @@
 //! A story as a Mermaid flowchart, for a ticket or a page that draws it.
 
-use std::fmt::Write as _;
-
 use super::Story;
 use super::tree::{DeliveryNode, EventNode, tree};
-use super::words::{self, plain, span};
+use super::words::{self, span};
 use crate::delivery::State;
+use crate::safe::{mermaid as mermaid_label, plain};
 
 /// More siblings that are alike are one box.
 const FOLD: usize = 8;
@@ -66,7 +65,7 @@ impl Drawing<'_> {
         let name = format!("n{}", self.boxes);
         self.boxes += 1;
         let lines = lines.iter().filter(|line| !line.is_empty());
-        let label = lines.map(|line| escaped(line)).collect::<Vec<_>>().join("<br/>");
+        let label = lines.map(|line| mermaid_label(line)).collect::<Vec<_>>().join("<br/>");
         let arrow = if above.is_empty() { String::new() } else { format!("{above} --> ") };
         let class = if class.is_empty() { String::new() } else { format!(":::{class}") };
         self.text.push_str(&format!("  {arrow}{name}{open}\"{label}\"{close}{class}\n"));
@@ -110,36 +109,5 @@ impl Drawing<'_> {
         for next in &node.next {
             self.event(next, &drawn);
         }
-    }
-}
-
-/// Text for within a quoted label. Letters, digits and a few signs stay; the rest is written as a character's number,
-/// so that nothing in it is a quote, a bracket, HTML, Markdown or a word of Mermaid's. `www.` would become a link.
-fn escaped(text: &str) -> String {
-    let mut safe = String::with_capacity(text.len());
-    for c in plain(text).chars() {
-        let is_link = c == '.' && safe.to_ascii_lowercase().ends_with("www");
-        if (c.is_alphanumeric() || " .,-()%/=".contains(c)) && !is_link {
-            safe.push(c);
-        } else {
-            // Writing to a string does not fail.
-            let _ = write!(safe, "#{};", u32::from(c));
-        }
-    }
-    safe
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn labels_hold_anything() {
-        assert_eq!(escaped("ec2.start-now, 52%"), "ec2.start-now, 52%");
-        assert_eq!(escaped("a\"b\"]|}>"), "a#34;b#34;#93;#124;#125;#62;");
-        assert_eq!(escaped("<b onclick=x>&amp;</b>"), "#60;b onclick=x#62;#38;amp#59;#60;/b#62;");
-        assert_eq!(escaped("one\ntwo; end"), "one two#59; end");
-        assert_eq!(escaped("`_x_` **y** #quot; é漢 ✓"), "#96;#95;x#95;#96; #42;#42;y#42;#42; #35;quot#59; é漢 #10003;");
-        assert_eq!(escaped("style:#1; www.example.com"), "style#58;#35;1#59; www#46;example.com");
     }
 }

@@ -22,11 +22,11 @@ mod times;
 mod tree;
 mod words;
 
+pub use crate::safe::plain;
 pub use mermaid::mermaid;
 pub(crate) use tell::{Circumstances, tell};
 pub use text::{Line, Rail, TextOptions, lines, text};
 pub use times::Times;
-pub use words::plain;
 
 /// Everything that is known of one operation.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 
 use super::times::between;
 use super::tree::{DeliveryNode, EventNode, tree};
-use super::words::{self, plain, span};
+use super::words::{self, span};
 use super::{Story, StoryAttempt, StoryDelivery, StoryEvent};
 use crate::delivery::State;
+use crate::safe::plain;
 use crate::wait::WaitingOn;
 use crate::{DeliveryId, Timestamp};
 

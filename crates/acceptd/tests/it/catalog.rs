@@ -1,11 +1,15 @@
 //! The catalog: what signatures declare, and what is seen.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
 use acceptd::catalog::{EdgeKind, EdgeState, drift};
 use acceptd::consumer::Consumer;
 use acceptd::schemars::{self, JsonSchema};
 use acceptd::{
-    Acceptd, Done, Draft, Emits, Engine, Event, Fail, Level, Limit, NamedLimit, Notify, Outcome, Permits, State,
-    Status, consumer,
+    Acceptd, Data, Done, Draft, Emits, Engine, ErrorKind, Event, Fail, Level, Limit, NamedLimit, Notice, Notify,
+    Outcome, Permits, State, Status, consumer,
 };
 use serde::{Deserialize, Serialize};
 
@@ -166,6 +170,45 @@ async fn undeclared(lets_pass: bool) -> (Status, Vec<String>) {
     assert_eq!(drift.undeclared.len(), 1, "{drift:?}");
     assert!(drift.undeclared[0].starts_with("sly emits secret.sent: once"), "{drift:?}");
     (status, named)
+}
+
+/// Emits what it does not declare, and counts how often it was asked.
+fn sly(asked: &Arc<AtomicU32>) -> Consumer {
+    let asked = Arc::clone(asked);
+    Consumer::new("sly", move |_: CardCharged| {
+        asked.fetch_add(1, Ordering::SeqCst);
+        let secret =
+            Draft { subject: Some("s".into()), ..Draft::new("secret.sent").data(Data::new(acceptd::JSON, "7")) };
+        let notify = Some(Notice { title: "done it".into(), ..Notice::default() });
+        async { Ok(Done { emit: vec![secret], notify, ..Done::with("whole")? }) as Outcome }
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outcome_is_accepted_once_its_events_are_declared() {
+    let (store, asked) = (memory(), Arc::new(AtomicU32::new(0)));
+    let engine = on(&store).consumer(sly(&asked)).start().await.unwrap();
+    let submission = acceptd::Submission::of(&CardCharged { order_id: 1 }).unwrap().owner("u1");
+    let id = accept(&engine, submission).await;
+    assert_eq!(end(&engine, id).await.status, Status::Failed);
+    let delivery = store.chain(id).await.unwrap().deliveries[0].id;
+    let early = engine.accept_outcome(delivery).await.unwrap_err();
+    assert_eq!(early.kind(), ErrorKind::Conflict);
+    assert!(early.message().contains("which it does not declare"), "{early}");
+    engine.shut_down(Duration::from_secs(1)).await;
+
+    let declared = sly(&asked).emits(["secret.sent"]);
+    let engine = on(&store).consumer(declared).start().await.unwrap();
+    engine.accept_outcome(delivery).await.unwrap();
+    assert_eq!(end(&engine, id).await.status, Status::Succeeded);
+    assert_eq!(asked.load(Ordering::SeqCst), 1, "nobody was asked again");
+    let chain = store.chain(id).await.unwrap();
+    let secret = &chain.events[1].draft;
+    assert_eq!((secret.kind.as_ref(), secret.subject.as_deref()), ("secret.sent", Some("s")));
+    assert_eq!(secret.data.as_ref().unwrap().bytes, "7");
+    assert_eq!(store.results(id).await.unwrap()[0].data.bytes, r#""whole""#);
+    assert!(inbox(&engine, "u1").await.iter().any(|told| told.title == "done it"));
+    assert_eq!(engine.accept_outcome(delivery).await.unwrap_err().kind(), ErrorKind::Conflict);
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 
 use super::escape::yaml;
 use super::slug::Slugs;
-use super::words::plain;
 use super::{Exported, asyncapi};
 use crate::catalog::{Catalog, CatalogConsumer};
+use crate::safe::plain;
 
 /// The owner of what no team answers for.
 const NOBODY: &str = "unknown";

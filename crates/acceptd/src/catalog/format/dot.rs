@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::graph::{Arrow, Graph, Node, NodeKind};
-use super::words::plain;
 use crate::catalog::{Catalog, EdgeState};
+use crate::safe::plain;
 
 /// The catalog as a Graphviz graph, from left to right. Arrows are solid when they were seen, dashed when they never
 /// were, and bold and named so when they are undeclared.

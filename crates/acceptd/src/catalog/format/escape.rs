@@ -1,6 +1,6 @@
 //! Text as the formats want it escaped. Everything that comes from outside goes through one of these.
 
-use super::words::plain;
+use crate::safe::plain;
 
 /// Text within XML, in elements and in attributes. Characters that XML 1.0 can't hold become spaces.
 pub(super) fn xml(text: &str) -> String {

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::words::{allows, held_by, is_own, mark, plain, policies, summary, target, unfed};
+use super::words::{allows, held_by, is_own, mark, policies, summary, target, unfed};
 use crate::catalog::{Catalog, CatalogConsumer, Edge, EdgeKind, EdgeState};
+use crate::safe::plain;
 
 /// How deep a tree is drawn; what hangs below gets a tree of its own. Chains end at this depth, too, unless configured.
 const DEPTH_MAX: usize = 32;

@@ -131,8 +131,3 @@ pub(super) fn summary(description: &str) -> String {
     let first = description.trim().split("\n\n").next().unwrap_or_default();
     first.split_whitespace().collect::<Vec<_>>().join(" ")
 }
-
-/// A text on one line, without characters that move a terminal's cursor.
-pub(super) fn plain(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-}

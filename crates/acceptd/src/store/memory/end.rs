@@ -2,7 +2,7 @@
 
 use super::{Tables, consumers_of};
 use crate::delivery::{Action, State};
-use crate::store::{DeadLetters, Stopped, plan};
+use crate::store::{DeadLetters, KEPT_OUTCOME, Stopped, plan};
 use crate::{Delivery, DeliveryId, Error, ErrorKind, NotificationId, OperationId, Result, Timestamp};
 
 impl Tables {
@@ -31,7 +31,9 @@ impl Tables {
 
     pub(super) fn retry(&mut self, what: DeadLetters, now: Timestamp) -> Result<Stopped> {
         let (operation, dead) = match what {
-            DeadLetters::Delivery(id) => (self.delivery(id)?.operation, vec![self.delivery(id)?.clone()]),
+            DeadLetters::Delivery(id) | DeadLetters::Outcome(id) => {
+                (self.delivery(id)?.operation, vec![self.delivery(id)?.clone()])
+            }
             DeadLetters::Operation(id) => {
                 self.operation(id)?;
                 (id, self.of(id).filter(|delivery| delivery.state == State::Dead).cloned().collect())
@@ -40,7 +42,18 @@ impl Tables {
         if dead.is_empty() {
             return Err(Error::new(ErrorKind::Conflict, format!("operation {operation} has no dead letter")));
         }
+        let kept = match what {
+            DeadLetters::Outcome(id) => Some(self.results.get(&id).cloned().ok_or_else(|| plan::no_outcome(id))?),
+            DeadLetters::Delivery(_) | DeadLetters::Operation(_) => None,
+        };
         let (notified, mut woken) = self.act_on(&dead, &Action::Revive, now)?;
+        for delivery in &dead {
+            let step = (delivery.id, KEPT_OUTCOME.to_owned());
+            match &kept {
+                Some(outcome) => drop(self.steps.insert(step, outcome.bytes.to_vec())),
+                None => drop(self.steps.remove(&step)),
+            }
+        }
         woken.extend(consumers_of(&dead));
         self.stopped(operation, Vec::new(), woken, notified)
     }

@@ -90,7 +90,8 @@ impl Tables {
             State::Waiting => self.ahead(&delivery),
             _ => 0,
         };
-        Ok(DeliveryView { delivery, event, owner, ahead })
+        let outcome = self.results.get(&id).filter(|_| delivery.state == State::Dead).cloned();
+        Ok(DeliveryView { delivery, event, owner, ahead, outcome })
     }
 
     /// How many in line come before a waiting delivery: all before it in its lane, and as many turns of the others.

@@ -6,8 +6,8 @@ use super::book::{Book, consumers_of};
 use super::error::Try;
 use super::query;
 use crate::delivery::{Action, State};
-use crate::store::{DeadLetters, Stopped, plan};
-use crate::{Delivery, DeliveryId, Error, ErrorKind, NotificationId, OperationId, Timestamp};
+use crate::store::{DeadLetters, KEPT_OUTCOME, Stopped, plan};
+use crate::{Data, Delivery, DeliveryId, Error, ErrorKind, NotificationId, OperationId, Timestamp};
 
 pub(super) fn cancel(book: &mut Book<'_>, id: OperationId, now: Timestamp) -> Try<Stopped> {
     let operation = book.operation(id)?;
@@ -38,7 +38,7 @@ pub(super) fn cancel(book: &mut Book<'_>, id: OperationId, now: Timestamp) -> Tr
 
 pub(super) fn retry(book: &mut Book<'_>, what: DeadLetters, now: Timestamp) -> Try<Stopped> {
     let (operation, dead) = match what {
-        DeadLetters::Delivery(id) => {
+        DeadLetters::Delivery(id) | DeadLetters::Outcome(id) => {
             let delivery = book.delivery(id)?;
             (delivery.operation, vec![delivery])
         }
@@ -51,9 +51,27 @@ pub(super) fn retry(book: &mut Book<'_>, what: DeadLetters, now: Timestamp) -> T
         let message = format!("operation {operation} has no dead letter");
         return Err(Error::new(ErrorKind::Conflict, message).into());
     }
+    let kept = match what {
+        DeadLetters::Outcome(id) => Some(query::result_of(book.conn, id)?.ok_or_else(|| plan::no_outcome(id))?),
+        DeadLetters::Delivery(_) | DeadLetters::Operation(_) => None,
+    };
     let (notified, mut woken) = act_on(book, &dead, &Action::Revive, now)?;
+    for delivery in &dead {
+        keep_outcome(book, delivery.id, kept.as_ref())?;
+    }
     woken.extend(consumers_of(&dead));
     stopped(book, operation, Vec::new(), woken, notified)
+}
+
+/// Lets the next attempt end with this outcome, or else run.
+fn keep_outcome(book: &Book<'_>, id: DeliveryId, outcome: Option<&Data>) -> Try<()> {
+    let forget = "DELETE FROM steps WHERE delivery = ?1 AND name = ?2";
+    book.conn.prepare_cached(forget)?.execute(params![id.ordinal(), KEPT_OUTCOME])?;
+    if let Some(outcome) = outcome {
+        let keep = "INSERT INTO steps (delivery, name, value) VALUES (?1, ?2, ?3)";
+        book.conn.prepare_cached(keep)?.execute(params![id.ordinal(), KEPT_OUTCOME, &outcome.bytes[..]])?;
+    }
+    Ok(())
 }
 
 pub(super) fn discard(book: &mut Book<'_>, id: DeliveryId, now: Timestamp) -> Try<Stopped> {

@@ -244,7 +244,8 @@ pub(super) fn delivery(conn: &Connection, id: DeliveryId) -> Try<DeliveryView> {
     let event = book::event(conn, delivery.event, true)?;
     let (operation, _) = operation_row(conn, delivery.operation)?;
     let ahead = if delivery.state == State::Waiting { ahead(conn, &delivery)? } else { 0 };
-    Ok(DeliveryView { delivery, event, owner: operation.owner, ahead })
+    let outcome = if delivery.state == State::Dead { result_of(conn, delivery.id)? } else { None };
+    Ok(DeliveryView { delivery, event, owner: operation.owner, ahead, outcome })
 }
 
 const AHEAD: [&str; 3] = [
