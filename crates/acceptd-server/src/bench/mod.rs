@@ -43,7 +43,7 @@ enum Scenario {
     Accept,
     /// How fast waiting deliveries are worked off, by a function and over HTTP.
     Drain,
-    /// What metrics, log spans and the counts of the catalog cost.
+    /// What metrics and the counts of the catalog cost.
     Observed,
     /// From the request to the start of the handler, on an idle server.
     Latency,

@@ -31,7 +31,10 @@ pub(crate) struct ServerArgs {
     /// Whether a limit that never holds anything is taken by each delivery.
     #[arg(long)]
     limited: bool,
-    /// Whether metrics are recorded, log lines filtered and the catalog's edges counted, as `serve` does.
+    /// Whether log lines are written, as `serve` does.
+    #[arg(long)]
+    logged: bool,
+    /// Whether metrics are recorded and the catalog's edges counted, as `serve` does.
     #[arg(long)]
     observed: bool,
     /// Deliveries that may run at once.
@@ -131,6 +134,8 @@ pub(crate) async fn run(args: ServerArgs) -> Result<()> {
     let seen = Seen::default();
     if args.observed {
         crate::metrics::install().map_err(|failure| anyhow::anyhow!("{failure:?}"))?;
+    }
+    if args.logged {
         crate::logging::start(&Log { level: "info".to_owned(), format: LogFormat::Text });
     }
     let measure_every = if args.observed { Settings::default().measure_every } else { Duration::ZERO };
