@@ -104,11 +104,6 @@ impl Observation {
         self.last = self.last.max(other.last);
         self.times.add(&other.times);
     }
-
-    /// Whether two are of the same edge and day.
-    pub fn key(&self) -> (Day, &str, &str, &str) {
-        (self.day, &self.event, &self.consumer, &self.emits)
-    }
 }
 
 /// How many parts each doubling of a duration has: a part is 19 % wide.

@@ -57,12 +57,9 @@ impl Engine {
         let started = tokio::time::Instant::now();
         let sending = self.begin_send(&mut submission);
         let accept = self.plan_accept(submission)?;
-        let named: Vec<_> = accept.events.iter().map(|new| (new.draft.kind.clone(), new.draft.id.clone())).collect();
+        let asked = self.asked(&accept.events);
         let accepted = self.0.store.accept(accept).await?;
-        if accepted.replay == Replay::New {
-            let is_new = |id: &Option<String>| accepted.known.iter().all(|known| Some(&known.id) != id.as_ref());
-            self.observe_accepted(named.iter().filter(|(_, id)| is_new(id)).map(|(kind, _)| kind.as_ref()));
-        }
+        self.observe_accepted(&asked, &accepted);
         self.wake(&accepted.woken);
         self.0.meter.accept.record(started.elapsed().as_secs_f64());
         self.end_send(sending, &accepted);

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::engine::{Engine, Monitor};
-use crate::store::{DeadLetters, KEPT_OUTCOME, Verdict};
+use crate::store::{DeadLetters, KEPT_OUTCOME};
 use crate::{
     Data, Delivery, DeliveryId, Done, Draft, Error, ErrorKind, Fail, JSON, Notice, Outcome, ProgressReport, Result,
     Timestamp,
@@ -98,10 +98,9 @@ impl Engine {
         let done = read(&view.outcome.ok_or_else(missing)?.bytes)?;
         let served = self.0.served.get(&view.delivery.consumer);
         let served = served.ok_or_else(|| super::settle::not_served(&view.delivery))?;
-        let of = (&view.event, view.owner.as_deref());
-        if let Verdict::GiveUp { failure, .. } = self.done(served.consumer(), &view.delivery, of, done) {
-            return Err(Error::new(ErrorKind::Conflict, failure.message));
-        }
+        let of = (&view.delivery, &view.event);
+        let follow = self.follow(served.consumer(), of, view.owner.as_deref(), &done.emit);
+        follow.map_err(|failure| Error::new(ErrorKind::Conflict, failure.message))?;
         self.retry(DeadLetters::Outcome(id)).await
     }
 

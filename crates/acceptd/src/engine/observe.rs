@@ -3,7 +3,8 @@
 //! Counts are statistics: those of the last second before a crash are lost. What nobody declared is no statistic, and
 //! is stored before the attempt's end is.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,13 +12,17 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use crate::catalog::{Day, Observation, Times};
+use crate::consumer::Consumer;
 use crate::delivery::State;
 use crate::engine::Engine;
-use crate::store::{Settled, Verdict};
-use crate::{Delivery, Draft, Result, StoredEvent, Timestamp};
+use crate::store::{Accepted, Replay, Settled, Verdict};
+use crate::{Delivery, Draft, NewEvent, Result, StoredEvent, Timestamp};
 
 /// Edges that are counted apart; with a consumer of `*` anybody can make up types.
 const EDGES_MAX: usize = 10_000;
+
+/// An event that is to be accepted: its type, and its producer's id.
+pub(crate) type Asked = (Cow<'static, str>, Option<String>);
 
 /// What was seen since it was stored last.
 #[derive(Default)]
@@ -109,18 +114,27 @@ impl Observer {
 }
 
 impl Engine {
-    /// Events of these types were accepted from outside.
-    pub(crate) fn observe_accepted<'a>(&self, kinds: impl Iterator<Item = &'a str>) {
-        if !self.settings().observe {
+    /// The types and ids of events on their way into the store; none while nothing is counted.
+    pub(crate) fn asked(&self, events: &[NewEvent]) -> Vec<Asked> {
+        let asked = |new: &NewEvent| (new.draft.kind.clone(), new.draft.id.clone());
+        if self.settings().observe { events.iter().map(asked).collect() } else { Vec::new() }
+    }
+
+    /// Those of these events that were not known before were accepted from outside.
+    pub(crate) fn observe_accepted(&self, asked: &[Asked], accepted: &Accepted) {
+        if asked.is_empty() || accepted.replay != Replay::New {
             return;
         }
+        let known: HashSet<&str> = accepted.known.iter().map(|known| known.id.as_str()).collect();
+        let is_new = |id: &Option<String>| id.as_ref().is_none_or(|id| !known.contains(id.as_str()));
         let (now, mut seen) = (self.now(), self.0.observer.lock());
-        for kind in kinds {
+        for (kind, _) in asked.iter().filter(|(_, id)| is_new(id)) {
             seen.note(("", kind, ""), |counts| {
                 counts.count += 1;
                 counts.last = now;
             });
         }
+        drop(seen);
         self.0.observer.noted.notify_one();
     }
 
@@ -156,10 +170,11 @@ impl Engine {
         });
     }
 
-    /// An event that nobody declared was emitted, and refused or let pass.
-    pub(crate) fn observe_undeclared(&self, event: &StoredEvent, consumer: &str, draft: &Draft, is_refused: bool) {
-        if self.settings().observe {
-            self.note_emitted(event, consumer, draft, is_refused);
+    /// Events were emitted; those that nobody declared are counted at once, whether they are refused or pass.
+    pub(crate) fn observe_undeclared(&self, event: &StoredEvent, consumer: &Consumer, emit: &[Draft]) {
+        let is_undeclared = |draft: &&Draft| !consumer.declares(&draft.kind) && draft.check().is_ok();
+        for draft in emit.iter().filter(is_undeclared).filter(|_| self.settings().observe) {
+            self.note_emitted(event, &consumer.name, draft, !consumer.lets_undeclared_pass);
             self.0.observer.is_urgent.store(true, Ordering::Release);
         }
     }

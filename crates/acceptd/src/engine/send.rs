@@ -152,11 +152,11 @@ impl Sending {
 
     /// The events that were stored, with their keys: not those that were known before, nor the second of a pair.
     fn stored<'a>(&'a self, accepted: &'a Accepted) -> impl Iterator<Item = (&'a Sent, EventKey)> {
+        let known: HashSet<&str> = accepted.known.iter().map(|known| known.id.as_str()).collect();
         let mut seen = HashSet::new();
         let fresh = self.events.iter().filter(move |sent| {
             let Some(id) = &sent.id else { return true };
-            let is_known = accepted.known.iter().any(|known| known.id == *id);
-            !is_known && seen.insert((&sent.source, id))
+            !known.contains(id.as_str()) && seen.insert((&sent.source, id))
         });
         fresh.zip(accepted.events.iter().copied())
     }

@@ -10,8 +10,8 @@ use crate::engine::served::Served;
 use crate::engine::tell::Seen;
 use crate::store::{Claimed, HoldId, Settle, Settled, Verdict};
 use crate::{
-    Delivery, DeliveryId, Done, Draft, Error, ErrorKind, Fail, Failure, Next, Outcome, Result, StoredEvent, Throttle,
-    Timestamp,
+    Delivery, DeliveryId, Done, Draft, Error, ErrorKind, Fail, Failure, NewEvent, Next, Outcome, Result, StoredEvent,
+    Throttle, Timestamp,
 };
 
 /// How long the engine waits before it tries to store an end again.
@@ -154,70 +154,65 @@ impl Engine {
         }
     }
 
-    pub(super) fn done(
+    fn done(
         &self,
         consumer: &Consumer,
         delivery: &Delivery,
         (event, owner): (&StoredEvent, Option<&str>),
         done: Done,
     ) -> Verdict {
-        if let Some(failure) = self.refuse_emits(consumer, event, &done.emit) {
-            return Verdict::GiveUp { failure, outcome: kept::keep(&done) };
-        }
-        let fitting: Result<_, _> = done.emit.iter().map(|draft| self.fitting(consumer, draft)).collect();
-        let done = match fitting {
-            Ok(emit) => Done { emit, ..done },
-            Err(failure) => return Verdict::GiveUp { failure, outcome: kept::keep(&done) },
-        };
-        let source = |draft: Draft| match draft.source.as_ref() {
-            "/acceptd" => Draft { source: format!("/consumers/{}", consumer.name).into(), ..draft },
-            _ => draft,
-        };
-        let routed = done.emit.iter().cloned().enumerate().map(|(index, draft)| {
-            let mut draft = source(draft);
-            self.place_emitted((delivery, event), index, &mut draft);
-            self.0.router.emitted(draft, owner)
-        });
-        let routed = routed.collect();
-        let emit = match routed {
+        self.observe_undeclared(event, consumer, &done.emit);
+        let emit = match self.follow(consumer, (delivery, event), owner, &done.emit) {
             Ok(emit) => emit,
-            Err(error) => {
-                let failure = Failure::new("bad-event", Error::message(&error));
-                return Verdict::GiveUp { failure, outcome: kept::keep(&done) };
-            }
+            Err(failure) => return Verdict::GiveUp { failure, outcome: kept::keep(&done) },
         };
         let progress = done.progress.or_else(|| self.0.reports.take(delivery.id));
         Verdict::Done { result: done.result, emit, notify: done.notify, progress, pause: done.pause }
     }
 
-    /// An event that fits the schema of its type.
-    fn fitting(&self, consumer: &Consumer, draft: &Draft) -> Result<Draft, Failure> {
-        self.0.schemas.checked(draft.clone()).map_err(|error| {
-            let message = format!("{} emitted {}, and {}", consumer.name, draft.kind, error.message());
-            Failure::new("invalid-data", message)
-        })
+    /// The events that follow from a delivery, each with its consumers.
+    ///
+    /// # Errors
+    /// Why they can't be taken.
+    pub(super) fn follow(
+        &self,
+        consumer: &Consumer,
+        (delivery, event): (&Delivery, &StoredEvent),
+        owner: Option<&str>,
+        emit: &[Draft],
+    ) -> Result<Vec<NewEvent>, Failure> {
+        self.check_emits(consumer, event, emit)?;
+        let follow = |(index, draft): (usize, &Draft)| {
+            let mut draft = self.0.schemas.checked(draft.clone()).map_err(|error| {
+                let message = format!("{} emitted {}, and {}", consumer.name, draft.kind, error.message());
+                Failure::new("invalid-data", message)
+            })?;
+            if draft.source == "/acceptd" {
+                draft.source = format!("/consumers/{}", consumer.name).into();
+            }
+            self.place_emitted((delivery, event), index, &mut draft);
+            self.0.router.emitted(draft, owner).map_err(|error| Failure::new("bad-event", Error::message(&error)))
+        };
+        emit.iter().enumerate().map(follow).collect()
     }
 
-    fn refuse_emits(&self, consumer: &Consumer, event: &StoredEvent, emit: &[Draft]) -> Option<Failure> {
-        if emit.is_empty() {
-            return None;
-        }
+    fn check_emits(&self, consumer: &Consumer, event: &StoredEvent, emit: &[Draft]) -> Result<(), Failure> {
         if let Some(error) = emit.iter().find_map(|draft| draft.check().err()) {
-            return Some(Failure::new("bad-event", error));
+            return Err(Failure::new("bad-event", error));
         }
-        let is_refused = !consumer.lets_undeclared_pass;
-        let undeclared: Vec<_> = emit.iter().filter(|draft| !consumer.declares(&draft.kind)).collect();
-        undeclared.iter().for_each(|draft| self.observe_undeclared(event, &consumer.name, draft, is_refused));
-        if let (true, Some(draft)) = (is_refused, undeclared.first()) {
+        let is_undeclared = |draft: &&Draft| !consumer.lets_undeclared_pass && !consumer.declares(&draft.kind);
+        if let Some(draft) = emit.iter().find(is_undeclared) {
             let (name, kind) = (&consumer.name, &draft.kind);
             let message =
                 format!("{name} emitted {kind}, which it does not declare; add it to its emits and accept the outcome");
-            return Some(Failure::new("undeclared-emit", message));
+            return Err(Failure::new("undeclared-emit", message));
         }
         let depth_max = self.settings().depth_max;
-        (event.depth >= depth_max).then(|| {
-            Failure::new("chain-too-deep", format!("{depth_max} events follow one another already: is it a loop?"))
-        })
+        if !emit.is_empty() && event.depth >= depth_max {
+            let message = format!("{depth_max} events follow one another already: is it a loop?");
+            return Err(Failure::new("chain-too-deep", message));
+        }
+        Ok(())
     }
 
     fn failed(&self, consumer: &Consumer, delivery: &Delivery, fail: Fail) -> Verdict {

@@ -195,6 +195,8 @@ async fn an_outcome_is_accepted_once_its_events_are_declared() {
     let early = engine.accept_outcome(delivery).await.unwrap_err();
     assert_eq!(early.kind(), ErrorKind::Conflict);
     assert!(early.message().contains("which it does not declare"), "{early}");
+    let drift = drift(&engine.catalog(1).await.unwrap());
+    assert!(drift.undeclared[0].starts_with("sly emits secret.sent: once"), "asking is no emit: {drift:?}");
     engine.shut_down(Duration::from_secs(1)).await;
 
     let declared = sly(&asked).emits(["secret.sent"]);
