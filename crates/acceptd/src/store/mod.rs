@@ -13,6 +13,8 @@ use std::time::Duration;
 mod command;
 pub mod memory;
 pub mod plan;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 pub mod turnstile;

@@ -1,0 +1,4 @@
+//! The store in PostgreSQL, which many nodes share.
+
+mod error;
+mod session;
