@@ -213,6 +213,12 @@ impl Operation {
         self.ended.is_some() && self.owner.is_some() && !self.told && self.inbox_live == 0
     }
 
+    /// Whether it has ended and nothing of it is live or a dead letter.
+    pub fn is_closed(&self) -> bool {
+        let open = |tally: &Tally| tally.live() + tally.dead;
+        self.ended.is_some() && open(&self.tracked) + open(&self.untracked) == 0
+    }
+
     /// The tally that decides its state: the tracked one, unless there is nothing tracked.
     pub fn deciding(&self) -> &Tally {
         if self.tracked.total > 0 { &self.tracked } else { &self.untracked }

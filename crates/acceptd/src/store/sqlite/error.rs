@@ -6,23 +6,11 @@ use rusqlite::{Error as Sqlite, ErrorCode};
 
 use crate::{Error, ErrorKind};
 
-/// Why a command stopped.
-#[derive(Debug)]
-pub(super) enum Stop {
-    /// It was refused before it wrote anything.
-    Refused(Error),
-    /// The database failed, perhaps half way.
-    Broken(Sqlite),
-}
+/// Why a command or a query stopped.
+pub(super) type Stop = crate::store::book::Stop<Sqlite>;
 
 /// What a command or a query comes to.
 pub(super) type Try<T> = Result<T, Stop>;
-
-impl From<Error> for Stop {
-    fn from(error: Error) -> Self {
-        Self::Refused(error)
-    }
-}
 
 impl From<Sqlite> for Stop {
     fn from(error: Sqlite) -> Self {
@@ -33,7 +21,7 @@ impl From<Sqlite> for Stop {
 impl From<Stop> for Error {
     fn from(stop: Stop) -> Self {
         match stop {
-            Stop::Refused(error) => error,
+            Stop::Refused(error) | Stop::HalfWay(error) => error,
             Stop::Broken(error) => failed(error),
         }
     }

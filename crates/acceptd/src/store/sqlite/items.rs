@@ -5,9 +5,10 @@ use std::collections::{HashMap, HashSet};
 use rusqlite::{Connection, params};
 
 use super::error::Try;
-use super::query::{Which, attempts_of, deliveries_between, deliveries_of, operation_row, result_of};
+use super::query::{attempts_of, deliveries_between, deliveries_of, operation_row, result_of};
 use super::row::{self, event_columns};
 use crate::delivery::State;
+use crate::store::book::tables::Which;
 use crate::store::{GroupCount, Item, ItemDelivery, Listing};
 use crate::{Delivery, EventKey, OperationId, StoredEvent};
 

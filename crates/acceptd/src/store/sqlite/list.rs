@@ -9,8 +9,8 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::error::Try;
+use super::query;
 use super::row::{self, Code as _, delivery_columns, notification_columns, operation_columns};
-use super::{book, query};
 use crate::operation::{Operation, Status};
 use crate::store::{DeadLetter, Listing, NotificationQuery, OperationFilter, OperationView, Ordinal, Page};
 use crate::{Delivery, EventKey, Notification, OperationId};
@@ -172,7 +172,7 @@ fn of_event(conn: &Connection, id: &str, before: i64) -> Try<BTreeSet<OperationK
     let rows = sql.query_map([id], |row| Ok(OperationId::from_bytes(row.get(0)?).ordinal()))?;
     let mut found = rows.collect::<rusqlite::Result<BTreeSet<_>>>()?;
     if let Ok(key) = id.parse::<EventKey>()
-        && let Ok(event) = book::event(conn, key, false)
+        && let Ok(event) = query::event(conn, key, false)
         && event.depth == 0
         && key.to_string() == id
     {
@@ -211,7 +211,7 @@ pub(super) fn dead_letters(conn: &Connection, page: Page) -> Try<Listing<DeadLet
 
 fn dead_letter(conn: &Connection, delivery: Delivery) -> Try<DeadLetter> {
     Ok(DeadLetter {
-        event: book::event(conn, delivery.event, true)?,
+        event: query::event(conn, delivery.event, true)?,
         attempt: query::attempts_of(conn, delivery.id, 1)?.pop(),
         outcome: query::result_of(conn, delivery.id)?,
         delivery,

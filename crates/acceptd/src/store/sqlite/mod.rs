@@ -11,43 +11,44 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use rusqlite::Connection;
 use tokio::sync::mpsc;
 
+use super::book::claim::{Taken, TakenOne};
+use super::book::{Stop, accept, control, end, limits, lock, settle};
 use super::turnstile::Turnstile;
 use super::*;
 use crate::catalog::{Day, Observation};
 use crate::clock::{Clock as _, SystemClock, Uptime};
 use crate::limit::LimitChange;
-use crate::{Delivery, Error, ErrorKind, Notification, Result, Timestamp};
+use crate::{Delivery, Error, ErrorKind, EventKey, Notification, Result, StoredEvent, Timestamp};
 
-mod accept;
-mod book;
 mod checkpoint;
 mod claim;
-mod control;
-mod end;
 mod error;
 mod items;
-mod limits;
 mod list;
-mod names;
+mod load;
 mod observe;
 mod open;
 mod prune;
 mod query;
 mod readers;
 mod row;
-mod settle;
+mod tables;
 #[cfg(test)]
 mod tests;
-mod turnstile;
+mod uptime;
 mod writer;
 
-use book::Book;
 use checkpoint::Checkpointer;
 use error::Try;
 use readers::Readers;
+use tables::SqliteTables;
 use writer::{Gauges, Kind, Request};
+
+/// The writer's book.
+type Book<'c> = super::book::Book<SqliteTables<'c>>;
 
 /// How a [`SqliteStore`] uses memory and disk. The defaults are right unless measured otherwise.
 #[derive(Debug, Clone)]
@@ -169,14 +170,14 @@ impl SqliteStore {
 
     async fn claim_events(&self, claim: Claim) -> Result<Claims> {
         let now = claim.now;
-        let undo: fn(claim::Taken) -> Box<dyn Request> = |taken| {
+        let undo: fn((Taken, Vec<StoredEvent>)) -> Box<dyn Request> = |(taken, _)| {
             let at = taken.deliveries.first().map_or(Timestamp::default(), |one| one.delivery.since);
             release(taken.deliveries.into_iter().map(|one| one.delivery).collect(), at)
         };
-        let taken = self.write_or_undo(Kind::Claim, move |book| claim::claim(book, &claim), Some(undo)).await?;
-        let claim::Taken { deliveries, mut events, next, paused } = taken;
+        let taken = self.write_or_undo(Kind::Claim, move |book| take(book, &claim), Some(undo)).await?;
+        let (Taken { deliveries, next, paused }, mut events) = taken;
         if events.len() < deliveries.len() {
-            let keys: Vec<_> = deliveries.iter().map(|one| one.delivery.event).collect();
+            let keys = keys_of(&deliveries);
             events = match self.0.readers.read(move |conn| query::events(conn, &keys)).await {
                 Ok(events) => events,
                 Err(error) => {
@@ -191,7 +192,7 @@ impl SqliteStore {
         }
         let claimed = deliveries.into_iter().zip(events);
         let claimed = claimed.map(|(one, event)| {
-            let claim::TakenOne { delivery, owner, start, keys } = one;
+            let TakenOne { delivery, owner, start, keys } = one;
             Claimed { delivery, event, owner, start, keys }
         });
         Ok(Claims { claimed: claimed.collect(), next, paused })
@@ -253,7 +254,10 @@ fn write_until_closed(
         Ok(conn) => conn,
         Err(error) => return drop(opened.send(Err(error))),
     };
-    let opening = Book::open(&conn, turnstile).map_err(|cause| error::at_open(path, cause));
+    let opening = open_book(&conn, turnstile).map_err(|stop| match stop {
+        Stop::Broken(cause) => error::at_open(path, cause),
+        refused => refused.into(),
+    });
     match opening.and_then(catch_up) {
         Ok(book) => {
             gauges.backlog.store(book.backlog, Relaxed);
@@ -275,29 +279,55 @@ fn write_until_closed(
     drop(lock);
 }
 
+/// The book of a file that nobody else has open.
+fn open_book(conn: &Connection, turnstile: Arc<Mutex<Turnstile>>) -> Try<Book<'_>> {
+    // The lock says that no other process has the file, so no node of before is alive.
+    conn.execute("UPDATE nodes SET heartbeat = 0 WHERE heartbeat > 0", [])?;
+    let last = conn.query_row(load::LAST, [], |row| row.get(0))?;
+    let backlog = conn.query_row(load::BACKLOG, [], |row| row.get(0))?;
+    Book::open(SqliteTables::new(conn)?, last, backlog, turnstile)
+}
+
+/// Events of claims are read by the writer when they are few, which is sooner; many by a reader, so that the writer
+/// can go on.
+const FEW: usize = 8;
+
+/// Claims, with the events when they are few.
+fn take(book: &mut Book<'_>, claim: &Claim) -> Try<(Taken, Vec<StoredEvent>)> {
+    let taken = super::book::claim::claim(book, claim)?;
+    let events = match taken.deliveries.len() <= FEW {
+        true => query::events(book.tables.conn, &keys_of(&taken.deliveries))?,
+        false => Vec::new(),
+    };
+    Ok((taken, events))
+}
+
+fn keys_of(taken: &[TakenOne]) -> Vec<EventKey> {
+    taken.iter().map(|one| one.delivery.event).collect()
+}
+
 /// The clock was set by more than this many microseconds, rather than read inexactly.
 const NOTEWORTHY: i64 = 250_000;
 
 /// Moves what is measured in time along, when the machine's clock was set while nobody had the file open.
 fn catch_up(mut book: Book<'_>) -> Result<Book<'_>> {
-    let mut shift = || {
-        let micros = control::set_while_closed(&book)?;
+    let mut shift = || -> Try<()> {
+        let micros = uptime::set_while_closed(book.tables.conn)?;
         let before = Timestamp::from_micros(SystemClock.now().as_micros().saturating_sub(micros));
         if micros != 0 {
             if micros.abs() > NOTEWORTHY {
                 let milliseconds = micros / 1_000;
                 tracing::warn!(milliseconds, "the machine's clock was set; leases and limits move along");
             }
-            book.conn.execute_batch("BEGIN IMMEDIATE")?;
+            book.tables.conn.execute_batch("BEGIN IMMEDIATE")?;
             limits::shift(&mut book, micros, before)?;
-            book.conn.execute_batch("COMMIT")?;
+            book.tables.conn.execute_batch("COMMIT")?;
         }
         Ok(())
     };
     match shift() {
         Ok(()) => Ok(book),
-        Err(error::Stop::Refused(error)) => Err(error),
-        Err(error::Stop::Broken(error)) => Err(error::failed(error)),
+        Err(stop) => Err(stop.into()),
     }
 }
 
@@ -387,8 +417,10 @@ impl Store for SqliteStore {
 
     fn heartbeat(&self, node: NodeId, now: Timestamp, uptime: Option<Uptime>) -> Answer<'_, Vec<(String, Closure)>> {
         Box::pin(self.write(Kind::Other, move |book| {
-            control::heartbeat(book, node, now, uptime.as_ref())?;
-            Ok(book.names.shut_gates(now))
+            if let Some(uptime) = &uptime {
+                uptime::keep(book.tables.conn, uptime)?;
+            }
+            control::heartbeat(book, node, now)
         }))
     }
 
@@ -425,14 +457,14 @@ impl Store for SqliteStore {
     }
 
     fn standing(&self, groups: Vec<(String, String)>, now: Timestamp) -> Answer<'_, Vec<Standing>> {
-        let turnstile = turnstile::lock(&self.0.turnstile);
+        let turnstile = lock(&self.0.turnstile);
         let standing = |(consumer, group): &(String, String)| turnstile.standing(consumer, group, now);
         let standings = groups.iter().map(standing).collect();
         Box::pin(std::future::ready(Ok(standings)))
     }
 
     fn limits(&self, now: Timestamp) -> Answer<'_, Vec<LimitView>> {
-        let limits = turnstile::lock(&self.0.turnstile).limits(now);
+        let limits = lock(&self.0.turnstile).limits(now);
         Box::pin(std::future::ready(Ok(limits)))
     }
 
@@ -457,7 +489,7 @@ impl Store for SqliteStore {
     }
 
     fn observe(&self, observations: Vec<Observation>, keep: Day) -> Answer<'_, ()> {
-        Box::pin(self.write(Kind::Other, move |book| observe::observe(book, &observations, keep)))
+        Box::pin(self.write(Kind::Other, move |book| observe::observe(book.tables.conn, &observations, keep)))
     }
 
     fn observed(&self, since: Day) -> Answer<'_, Vec<Observation>> {

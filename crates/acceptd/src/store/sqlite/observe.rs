@@ -2,7 +2,6 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
-use super::book::Book;
 use super::error::Try;
 use super::row::{json_maybe, to_json};
 use crate::Timestamp;
@@ -11,14 +10,14 @@ use crate::catalog::{Day, Observation};
 const COLUMNS: &str = "SELECT day, event, consumer, emits, count, failed, retried, last, times FROM observations";
 
 /// Adds observations to those of their days, and forgets days before `keep`.
-pub(super) fn observe(book: &mut Book<'_>, observations: &[Observation], keep: Day) -> Try<()> {
-    book.conn.prepare_cached("DELETE FROM observations WHERE day < ?1")?.execute([keep.number()])?;
+pub(super) fn observe(conn: &Connection, observations: &[Observation], keep: Day) -> Try<()> {
+    conn.prepare_cached("DELETE FROM observations WHERE day < ?1")?.execute([keep.number()])?;
     for seen in observations.iter().filter(|seen| seen.day >= keep) {
         let mut sum = seen.clone();
-        if let Some(kept) = kept(book.conn, seen)? {
+        if let Some(kept) = kept(conn, seen)? {
             sum.add(&kept);
         }
-        write(book.conn, &sum)?;
+        write(conn, &sum)?;
     }
     Ok(())
 }

@@ -2,9 +2,8 @@
 
 use rusqlite::{OptionalExtension as _, params};
 
-use super::book::Book;
+use super::Book;
 use super::error::Try;
-use super::turnstile::lock;
 use crate::{OperationId, Timestamp};
 
 const CLOSED: &str = "SELECT id, span FROM operations INDEXED BY operations_closed \
@@ -36,9 +35,9 @@ pub(super) fn prune(book: &mut Book<'_>, before: Timestamp, now: Timestamp, max:
     let limit = i64::try_from(max).unwrap_or(i64::MAX);
     let sql = "DELETE FROM idempotency WHERE (scope, key) IN \
         (SELECT scope, key FROM idempotency WHERE expires <= ?1 ORDER BY expires LIMIT ?2)";
-    book.conn.prepare_cached(sql)?.execute([now.as_micros(), limit])?;
+    book.tables.conn.prepare_cached(sql)?.execute([now.as_micros(), limit])?;
     let closed = {
-        let mut sql = book.conn.prepare_cached(CLOSED)?;
+        let mut sql = book.tables.conn.prepare_cached(CLOSED)?;
         let row = |row: &rusqlite::Row<'_>| Ok((OperationId::from_bytes(row.get(0)?), row.get::<_, i64>(1)?));
         sql.query_map([before.as_micros(), limit], row)?.collect::<rusqlite::Result<Vec<_>>>()?
     };
@@ -53,30 +52,29 @@ pub(super) fn prune(book: &mut Book<'_>, before: Timestamp, now: Timestamp, max:
 fn remove(book: &Book<'_>, id: OperationId, span: i64) -> Try<()> {
     let ordinal = id.ordinal();
     for sql in BELONGINGS {
-        let mut sql = book.conn.prepare_cached(sql)?;
+        let mut sql = book.tables.conn.prepare_cached(sql)?;
         match sql.parameter_count() {
             1 => sql.execute([ordinal])?,
             _ => sql.execute([ordinal, ordinal + span])?,
         };
     }
-    book.conn.prepare_cached("DELETE FROM notifications WHERE operation = ?1")?.execute([id.as_bytes()])?;
-    book.conn.prepare_cached("DELETE FROM operations WHERE ordinal = ?1")?.execute([ordinal])?;
+    book.tables.conn.prepare_cached("DELETE FROM notifications WHERE operation = ?1")?.execute([id.as_bytes()])?;
+    book.tables.conn.prepare_cached("DELETE FROM operations WHERE ordinal = ?1")?.execute([ordinal])?;
     Ok(())
 }
 
 /// Slots that are held no longer, and keys of limits that say nothing any more.
-fn forget_holds(book: &Book<'_>, now: Timestamp) -> Try<()> {
-    book.conn.prepare_cached("DELETE FROM holds WHERE until <= ?1")?.execute([now.as_micros()])?;
-    let idle = lock(&book.turnstile).sweep(now);
-    idle.iter().try_for_each(|key| book.forget_key(key))
+fn forget_holds(book: &mut Book<'_>, now: Timestamp) -> Try<()> {
+    book.tables.conn.prepare_cached("DELETE FROM holds WHERE until <= ?1")?.execute([now.as_micros()])?;
+    book.sweep(now)
 }
 
 /// Closures that ended before the oldest operation began explain nobody's wait any more.
 fn forget_closures(book: &Book<'_>, now: Timestamp) -> Try<()> {
-    let mut oldest = book.conn.prepare_cached("SELECT created FROM operations ORDER BY ordinal LIMIT 1")?;
+    let mut oldest = book.tables.conn.prepare_cached("SELECT created FROM operations ORDER BY ordinal LIMIT 1")?;
     let oldest: Option<i64> = oldest.query_row([], |row| row.get(0)).optional()?;
     let sql = "DELETE FROM closures WHERE until < ?1 AND until <= ?2";
     let until = oldest.unwrap_or(i64::MAX);
-    book.conn.prepare_cached(sql)?.execute(params![until, now.as_micros()])?;
+    book.tables.conn.prepare_cached(sql)?.execute(params![until, now.as_micros()])?;
     Ok(())
 }

@@ -8,11 +8,13 @@ use std::collections::{BTreeMap, HashMap};
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::book;
 use super::error::Try;
 use super::row::{self, attempt_columns, delivery_columns, event_columns, notification_columns, operation_columns};
+use super::tables;
 use crate::delivery::{Attempt, State};
 use crate::limit::Lane;
+use crate::store::book::consumers_of;
+use crate::store::book::tables::Which;
 use crate::store::{Chain, ConsumerResult, ConsumerView, DeliveryView, OperationView};
 use crate::{
     Closure, Delivery, DeliveryId, Error, EventKey, Notification, NotificationId, Operation, OperationId, StoredEvent,
@@ -28,12 +30,9 @@ const WAITING_MAX: i64 = 1_000_001;
 /// Waiting deliveries that are looked at for the oldest.
 const OLDEST_EXACT: i64 = 5_000;
 
-/// Which deliveries of an operation.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Which {
-    All,
-    Live,
-    Dead,
+/// An event; without its data and extensions when only its place in the chain matters.
+pub(super) fn event(conn: &Connection, key: EventKey, whole: bool) -> Try<StoredEvent> {
+    tables::event(conn, key, whole)?.ok_or_else(|| Error::not_found("event", key).into())
 }
 
 /// An operation's row and its span.
@@ -116,7 +115,7 @@ pub(super) fn results(conn: &Connection, id: OperationId) -> Try<Vec<ConsumerRes
         .collect::<rusqlite::Result<Vec<_>>>()?;
     // Root events that found their consumer later.
     for delivery in deliveries_later(conn, id)? {
-        if delivery.state != State::Done || book::event(conn, delivery.event, false)?.depth > 0 {
+        if delivery.state != State::Done || event(conn, delivery.event, false)?.depth > 0 {
             continue;
         }
         if let Some(data) = result_of(conn, delivery.id)? {
@@ -224,7 +223,7 @@ fn closures_over(conn: &Connection, operation: &Operation, deliveries: &[Deliver
     let until = operation.ended.map_or(i64::MAX, |(_, at)| at.as_micros());
     let mut closures = Vec::new();
     let mut sql = conn.prepare_cached(CLOSURES)?;
-    for name in book::consumers_of(deliveries) {
+    for name in consumers_of(deliveries) {
         let range = params![name, until, operation.created.as_micros()];
         for closure in sql.query_map(range, |row| row::closure(row, 0))? {
             closures.push((name.clone(), closure?));
@@ -241,7 +240,7 @@ pub(super) fn delivery_row(conn: &Connection, id: DeliveryId) -> Try<Delivery> {
 
 pub(super) fn delivery(conn: &Connection, id: DeliveryId) -> Try<DeliveryView> {
     let delivery = delivery_row(conn, id)?;
-    let event = book::event(conn, delivery.event, true)?;
+    let event = event(conn, delivery.event, true)?;
     let (operation, _) = operation_row(conn, delivery.operation)?;
     let ahead = if delivery.state == State::Waiting { ahead(conn, &delivery)? } else { 0 };
     let outcome = if delivery.state == State::Dead { result_of(conn, delivery.id)? } else { None };
@@ -313,7 +312,7 @@ pub(super) fn steps(conn: &Connection, delivery: DeliveryId) -> Try<Vec<(String,
 
 /// The events of claimed deliveries, in the order asked for.
 pub(super) fn events(conn: &Connection, keys: &[EventKey]) -> Try<Vec<StoredEvent>> {
-    Ok(keys.iter().map(|key| book::event(conn, *key, true)).collect::<crate::Result<_>>()?)
+    keys.iter().map(|key| event(conn, *key, true)).collect()
 }
 
 pub(super) fn notification(conn: &Connection, id: NotificationId) -> Try<Notification> {

@@ -154,9 +154,9 @@ fn a_read_only_place_is_named() {
 
 async fn limit_pages(store: &SqliteStore, more: i64) {
     let limit = move |book: &mut Book<'_>| {
-        let pages: i64 = book.conn.query_row("PRAGMA page_count", [], |row| row.get(0))?;
+        let pages: i64 = book.tables.conn.query_row("PRAGMA page_count", [], |row| row.get(0))?;
         let sql = format!("PRAGMA max_page_count = {}", pages + more);
-        Ok(book.conn.query_row(&sql, [], |row| row.get::<_, i64>(0))?)
+        Ok(book.tables.conn.query_row(&sql, [], |row| row.get::<_, i64>(0))?)
     };
     store.write(Kind::Other, limit).await.unwrap();
 }
@@ -191,7 +191,7 @@ async fn what_waits_is_committed_together() {
     let seen = store.write(Kind::Other, {
         let path = path.clone();
         move |book| {
-            let inside: i64 = book.conn.query_row("SELECT count(*) FROM operations", [], |row| row.get(0))?;
+            let inside: i64 = book.tables.conn.query_row("SELECT count(*) FROM operations", [], |row| row.get(0))?;
             Ok((inside, count(&path, "operations")))
         }
     });
@@ -208,8 +208,8 @@ async fn a_failing_command_leaves_the_others_alone() {
     let release = hold(&store).await;
     let before = store.accept(accept(10));
     let failing = store.write(Kind::Other, |book| {
-        book.conn.execute("INSERT INTO consumers (name) VALUES ('half')", [])?;
-        book.conn.execute("INSERT INTO consumers (name) VALUES ('half')", [])?;
+        book.tables.conn.execute("INSERT INTO consumers (name) VALUES ('half')", [])?;
+        book.tables.conn.execute("INSERT INTO consumers (name) VALUES ('half')", [])?;
         Ok(())
     });
     let after = store.accept(accept(10));
@@ -294,7 +294,7 @@ fn every_plan_uses_an_index_and_sorts_nothing() {
     let mut statements = query::statements();
     statements.extend(prune::statements());
     statements.extend(claim::STATEMENTS);
-    statements.extend(control::STATEMENTS);
+    statements.extend(tables::STATEMENTS);
     statements.extend(list::STATEMENTS);
     for sql in statements {
         let mut explain = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use super::book::Book;
+use super::Book;
 use super::error::{self, Stop, Try};
 use crate::telemetry::{STORE_COMMIT_COMMANDS, STORE_COMMIT_SECONDS};
 use crate::{Error, Result, fault};
@@ -73,14 +73,18 @@ impl<T: Send, F: FnMut(&mut Book<'_>) -> Try<T> + Send> Request for Command<T, F
     }
 
     fn run(&mut self, book: &mut Book<'_>) -> Ran {
-        let changes = book.conn.total_changes();
+        let changes = book.tables.conn.total_changes();
         match (self.run)(book) {
             Ok(answer) => self.answer = Some(Ok(answer)),
             Err(Stop::Refused(error)) => {
                 self.answer = Some(Err(error));
-                if book.conn.total_changes() != changes {
+                if book.tables.conn.total_changes() != changes {
                     return Ran::Broken(rusqlite::Error::InvalidQuery);
                 }
+            }
+            Err(Stop::HalfWay(error)) => {
+                tracing::warn!(%error, "a command stopped half way");
+                return Ran::Broken(rusqlite::Error::InvalidQuery);
             }
             Err(Stop::Broken(error)) => return Ran::Broken(error),
         }
@@ -201,7 +205,16 @@ fn roll_back(conn: &Connection, book: &mut Book<'_>, backlog: i64) -> rusqlite::
     if !conn.is_autocommit() {
         conn.prepare_cached("ROLLBACK")?.execute([])?;
     }
-    book.forget(backlog)
+    forget(book, backlog)
+}
+
+/// Drops what a rollback may have made untrue.
+fn forget(book: &mut Book<'_>, backlog: i64) -> rusqlite::Result<()> {
+    match book.forget(backlog) {
+        Err(Stop::Broken(error)) => Err(error),
+        // Reading refuses nothing.
+        _ => Ok(()),
+    }
 }
 
 fn transact(
@@ -251,7 +264,7 @@ fn run_alone(conn: &Connection, book: &mut Book<'_>, request: &mut dyn Request) 
             return Err(error);
         }
         conn.prepare_cached("ROLLBACK TO command")?.execute([])?;
-        book.forget(backlog)?;
+        forget(book, backlog)?;
         tracing::error!(%error, "a command failed");
         request.fail(error::failed(error));
     }

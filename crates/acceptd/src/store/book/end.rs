@@ -1,20 +1,17 @@
 //! What people do to operations and dead letters: cancel, retry, discard.
 
-use rusqlite::params;
-
-use super::book::{Book, consumers_of};
-use super::error::Try;
-use super::query;
+use super::tables::{Tables, Which};
+use super::{Book, Try, consumers_of};
 use crate::delivery::{Action, State};
 use crate::store::{DeadLetters, KEPT_OUTCOME, Stopped, plan};
 use crate::{Data, Delivery, DeliveryId, Error, ErrorKind, NotificationId, OperationId, Timestamp};
 
-pub(super) fn cancel(book: &mut Book<'_>, id: OperationId, now: Timestamp) -> Try<Stopped> {
+pub(in crate::store) fn cancel<T: Tables>(book: &mut Book<T>, id: OperationId, now: Timestamp) -> Try<Stopped, T> {
     let operation = book.operation(id)?;
     if let Some((status, _)) = operation.ended {
         return Err(Error::new(ErrorKind::Conflict, format!("operation {id} has ended: {}", status.as_str())).into());
     }
-    let live = query::deliveries_of(book.conn, id, query::Which::Live)?;
+    let live = book.tables.deliveries_of(id, Which::Live)?;
     let running = live.iter().filter(|delivery| delivery.state == State::Running).map(|one| one.id).collect();
     let (mut notified, mut woken) = act_on(book, &live, &Action::Cancel, now)?;
     let operation = book.operation(id)?;
@@ -26,17 +23,15 @@ pub(super) fn cancel(book: &mut Book<'_>, id: OperationId, now: Timestamp) -> Tr
         }
         book.change_operation(operation)?;
         for notification in &notifications {
-            book.add_notification(notification)?;
+            book.tables.add_notification(notification)?;
         }
         notified.extend(notifications.iter().map(|notification| notification.id));
-        let sql = "UPDATE events SET unrouted = NULL WHERE ordinal > ?1 AND ordinal <= ?1 + \
-            (SELECT span FROM operations WHERE ordinal = ?1) AND unrouted IS NOT NULL";
-        book.conn.prepare_cached(sql)?.execute([id.ordinal()])?;
+        book.tables.abandon(id)?;
     }
     stopped(book, id, running, woken, notified)
 }
 
-pub(super) fn retry(book: &mut Book<'_>, what: DeadLetters, now: Timestamp) -> Try<Stopped> {
+pub(in crate::store) fn retry<T: Tables>(book: &mut Book<T>, what: DeadLetters, now: Timestamp) -> Try<Stopped, T> {
     let (operation, dead) = match what {
         DeadLetters::Delivery(id) | DeadLetters::Outcome(id) => {
             let delivery = book.delivery(id)?;
@@ -44,7 +39,7 @@ pub(super) fn retry(book: &mut Book<'_>, what: DeadLetters, now: Timestamp) -> T
         }
         DeadLetters::Operation(id) => {
             book.operation(id)?;
-            (id, query::deliveries_of(book.conn, id, query::Which::Dead)?)
+            (id, book.tables.deliveries_of(id, Which::Dead)?)
         }
     };
     if dead.is_empty() {
@@ -52,7 +47,7 @@ pub(super) fn retry(book: &mut Book<'_>, what: DeadLetters, now: Timestamp) -> T
         return Err(Error::new(ErrorKind::Conflict, message).into());
     }
     let kept = match what {
-        DeadLetters::Outcome(id) => Some(query::result_of(book.conn, id)?.ok_or_else(|| plan::no_outcome(id))?),
+        DeadLetters::Outcome(id) => Some(book.tables.result(id)?.ok_or_else(|| plan::no_outcome(id))?),
         DeadLetters::Delivery(_) | DeadLetters::Operation(_) => None,
     };
     let (notified, mut woken) = act_on(book, &dead, &Action::Revive, now)?;
@@ -64,29 +59,27 @@ pub(super) fn retry(book: &mut Book<'_>, what: DeadLetters, now: Timestamp) -> T
 }
 
 /// Lets the next attempt end with this outcome, or else run.
-fn keep_outcome(book: &Book<'_>, id: DeliveryId, outcome: Option<&Data>) -> Try<()> {
-    let forget = "DELETE FROM steps WHERE delivery = ?1 AND name = ?2";
-    book.conn.prepare_cached(forget)?.execute(params![id.ordinal(), KEPT_OUTCOME])?;
-    if let Some(outcome) = outcome {
-        let keep = "INSERT INTO steps (delivery, name, value) VALUES (?1, ?2, ?3)";
-        book.conn.prepare_cached(keep)?.execute(params![id.ordinal(), KEPT_OUTCOME, &outcome.bytes[..]])?;
+fn keep_outcome<T: Tables>(book: &mut Book<T>, id: DeliveryId, outcome: Option<&Data>) -> Try<(), T> {
+    book.tables.forget_step(id, KEPT_OUTCOME)?;
+    match outcome {
+        Some(outcome) => book.tables.add_step(id, KEPT_OUTCOME, &outcome.bytes),
+        None => Ok(()),
     }
-    Ok(())
 }
 
-pub(super) fn discard(book: &mut Book<'_>, id: DeliveryId, now: Timestamp) -> Try<Stopped> {
+pub(in crate::store) fn discard<T: Tables>(book: &mut Book<T>, id: DeliveryId, now: Timestamp) -> Try<Stopped, T> {
     let dead = book.delivery(id)?;
     let (notified, woken) = act_on(book, std::slice::from_ref(&dead), &Action::Discard, now)?;
     stopped(book, dead.operation, Vec::new(), woken, notified)
 }
 
 /// Does the same to each of the deliveries. Callers pass only deliveries that allow it, or just one.
-pub(super) fn act_on(
-    book: &mut Book<'_>,
+fn act_on<T: Tables>(
+    book: &mut Book<T>,
     deliveries: &[Delivery],
     action: &Action,
     now: Timestamp,
-) -> Try<(Vec<NotificationId>, Vec<String>)> {
+) -> Try<(Vec<NotificationId>, Vec<String>), T> {
     let (mut notified, mut woken) = (Vec::new(), Vec::new());
     for delivery in deliveries {
         let operation = book.operation(delivery.operation)?;
@@ -98,25 +91,28 @@ pub(super) fn act_on(
     Ok((notified, woken))
 }
 
-fn stopped(
-    book: &mut Book<'_>,
+fn stopped<T: Tables>(
+    book: &mut Book<T>,
     id: OperationId,
     running: Vec<DeliveryId>,
     mut woken: Vec<String>,
     notified: Vec<NotificationId>,
-) -> Try<Stopped> {
+) -> Try<Stopped, T> {
     woken.sort_unstable();
     woken.dedup();
-    Ok(Stopped { operation: query::operation(book.conn, id)?, running, woken, notified })
+    Ok(Stopped { operation: book.tables.view(id)?, running, woken, notified })
 }
 
 /// Marks a notification as read.
-pub(super) fn read(book: &mut Book<'_>, id: NotificationId, now: Timestamp) -> Try<crate::Notification> {
-    let mut notification = query::notification(book.conn, id)?;
+pub(in crate::store) fn read<T: Tables>(
+    book: &mut Book<T>,
+    id: NotificationId,
+    now: Timestamp,
+) -> Try<crate::Notification, T> {
+    let mut notification = book.tables.notification(id)?;
     if notification.read.is_none() {
         notification.read = Some(now);
-        let sql = "UPDATE notifications SET read = ?2 WHERE ordinal = ?1";
-        book.conn.prepare_cached(sql)?.execute(params![id.ordinal(), now.as_micros()])?;
+        book.tables.mark_read(id, now)?;
     }
     Ok(notification)
 }

@@ -3,14 +3,12 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use rusqlite::{OptionalExtension as _, params};
-
-use super::book::Book;
-use super::error::{Stop, Try};
+use super::tables::Tables;
+use super::{Book, Stop, Try};
 use crate::store::{Accept, Accepted, IdempotencyKey, KnownEvent, Replay, plan};
-use crate::{Error, ErrorKind, NewEvent, Operation, OperationId, Timestamp};
+use crate::{Error, ErrorKind, NewEvent, Operation, Timestamp};
 
-pub(super) fn accept(book: &mut Book<'_>, accept: &Accept) -> Try<Accepted> {
+pub(in crate::store) fn accept<T: Tables>(book: &mut Book<T>, accept: &Accept) -> Try<Accepted, T> {
     if accept.events.is_empty() {
         return Err(Error::invalid("an operation needs at least one event").into());
     }
@@ -26,12 +24,12 @@ pub(super) fn accept(book: &mut Book<'_>, accept: &Accept) -> Try<Accepted> {
         true => Cow::Borrowed(accept),
         false => Cow::Owned(Accept { events: fresh.into_iter().cloned().collect(), ..accept.clone() }),
     };
-    check_backlog(book, &accept)?;
+    check_backlog(book.backlog, &accept)?;
     let new = plan::accept(&accept, &mut book.ids);
     let woken = book.add_new(&new, accept.due)?;
     let events = new.events.iter().map(|(event, _)| event.key).collect();
     if let Some(key) = &accept.idempotency {
-        keep_key(book, key, new.operation.id)?;
+        book.tables.keep_key(key, new.operation.id)?;
     }
     Ok(Accepted { operation: new.operation, replay: Replay::New, known, events, woken, due: accept.due })
 }
@@ -42,17 +40,9 @@ fn again(operation: Operation, replay: Replay, known: Vec<KnownEvent>) -> Accept
 }
 
 /// What was accepted under this key, while the key and the operation are kept.
-fn replayed(book: &mut Book<'_>, key: Option<&IdempotencyKey>, now: Timestamp) -> Try<Option<Accepted>> {
+fn replayed<T: Tables>(book: &mut Book<T>, key: Option<&IdempotencyKey>, now: Timestamp) -> Try<Option<Accepted>, T> {
     let Some(key) = key else { return Ok(None) };
-    let sql = "SELECT fingerprint, operation FROM idempotency WHERE scope = ?1 AND key = ?2 AND expires > ?3";
-    let kept = book
-        .conn
-        .prepare_cached(sql)?
-        .query_row(params![key.scope, key.key, now.as_micros()], |row| {
-            Ok((row.get::<_, [u8; 32]>(0)?, OperationId::from_bytes(row.get(1)?)))
-        })
-        .optional()?;
-    let Some((fingerprint, operation)) = kept else { return Ok(None) };
+    let Some((fingerprint, operation)) = book.tables.kept_key(key, now)? else { return Ok(None) };
     let operation = match book.operation(operation) {
         Err(Stop::Refused(_)) => return Ok(None),
         found => found?,
@@ -66,7 +56,10 @@ fn replayed(book: &mut Book<'_>, key: Option<&IdempotencyKey>, now: Timestamp) -
 
 /// Parts the events that are new from those that were accepted before. Of the same event twice in one request the
 /// second is left out.
-fn split_known<'a>(book: &Book<'_>, events: &'a [NewEvent]) -> Try<(Vec<&'a NewEvent>, Vec<KnownEvent>)> {
+fn split_known<'a, T: Tables>(
+    book: &mut Book<T>,
+    events: &'a [NewEvent],
+) -> Try<(Vec<&'a NewEvent>, Vec<KnownEvent>), T> {
     let (mut fresh, mut known, mut seen) = (Vec::with_capacity(events.len()), Vec::new(), HashSet::new());
     for event in events {
         let Some(id) = &event.draft.id else {
@@ -76,36 +69,20 @@ fn split_known<'a>(book: &Book<'_>, events: &'a [NewEvent]) -> Try<(Vec<&'a NewE
         if !seen.insert((&event.draft.source, id)) {
             continue;
         }
-        let sql = "SELECT operation FROM events INDEXED BY events_given \
-            WHERE given_id = ?1 AND source = ?2 AND given_id IS NOT NULL AND depth = 0";
-        let mut sql = book.conn.prepare_cached(sql)?;
-        match sql.query_row(params![id, event.draft.source], |row| row.get(0)).optional()? {
-            Some(bytes) => known.push(KnownEvent { id: id.clone(), operation: OperationId::from_bytes(bytes) }),
+        match book.tables.given(id, &event.draft.source)? {
+            Some(operation) => known.push(KnownEvent { id: id.clone(), operation }),
             None => fresh.push(event),
         }
     }
     Ok((fresh, known))
 }
 
-fn check_backlog(book: &Book<'_>, accept: &Accept) -> Try<()> {
+fn check_backlog(backlog: i64, accept: &Accept) -> Result<(), Error> {
     let new: usize = accept.events.iter().map(NewEvent::backlog).sum();
-    let after = u64::try_from(book.backlog).unwrap_or_default() + new as u64;
+    let after = u64::try_from(backlog).unwrap_or_default() + new as u64;
     if after <= accept.backlog_max {
         return Ok(());
     }
     let message = format!("{after} deliveries and events would wait, and the most is {}", accept.backlog_max);
-    Err(Error::new(ErrorKind::Overloaded, message).into())
-}
-
-fn keep_key(book: &Book<'_>, key: &IdempotencyKey, operation: OperationId) -> Try<()> {
-    let sql = "INSERT OR REPLACE INTO idempotency (scope, key, fingerprint, operation, expires) \
-        VALUES (?1, ?2, ?3, ?4, ?5)";
-    book.conn.prepare_cached(sql)?.execute(params![
-        key.scope,
-        key.key,
-        key.fingerprint,
-        operation.as_bytes(),
-        key.expires.as_micros()
-    ])?;
-    Ok(())
+    Err(Error::new(ErrorKind::Overloaded, message))
 }

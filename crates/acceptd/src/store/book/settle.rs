@@ -1,16 +1,13 @@
 //! Settling an attempt, and what may happen while it runs: extend, report, remember.
 
-use rusqlite::params;
-
-use super::book::{self, Applied, Book};
-use super::error::{Stop, Try};
-use super::turnstile::lock;
+use super::tables::Tables;
+use super::{Applied, Book, Stop, Try, lock};
 use crate::delivery::{Action, transition};
 use crate::store::turnstile::Wish;
 use crate::store::{HoldId, KeyRef, Settle, Settled, Step, plan};
 use crate::{Closure, Delivery, DeliveryId, ErrorKind, ProgressReport, Timestamp, fault};
 
-pub(super) fn settle(book: &mut Book<'_>, settle: &Settle) -> Try<Settled> {
+pub(in crate::store) fn settle<T: Tables>(book: &mut Book<T>, settle: &Settle) -> Try<Settled, T> {
     let was_remembered = book.is_remembered(settle.delivery);
     let before = book.delivery(settle.delivery)?;
     match settle_one(book, settle, &before) {
@@ -24,10 +21,11 @@ pub(super) fn settle(book: &mut Book<'_>, settle: &Settle) -> Try<Settled> {
     }
 }
 
-fn settle_one(book: &mut Book<'_>, settle: &Settle, before: &Delivery) -> Try<Settled> {
+fn settle_one<T: Tables>(book: &mut Book<T>, settle: &Settle, before: &Delivery) -> Try<Settled, T> {
     let operation = book.operation(before.operation)?;
-    let conn = book.conn;
-    let cause = || book::event(conn, before.event, false);
+    let emits = matches!(&settle.verdict, crate::store::Verdict::Done { emit, .. } if !emit.is_empty());
+    let cause = emits.then(|| book.event(before.event, false)).transpose()?;
+    let cause = || cause.ok_or_else(|| crate::Error::not_found("event", before.event));
     let change = plan::settle(settle, before, operation, cause, &mut book.ids)?;
     let fence = if fault::planted("settle-without-fence") { before.fence } else { settle.fence };
     let permits = lock(&book.turnstile).keys_of_permits(HoldId::of(before));
@@ -40,13 +38,13 @@ fn settle_one(book: &mut Book<'_>, settle: &Settle, before: &Delivery) -> Try<Se
 }
 
 /// What a target said of its limits: those that the delivery took, or else its consumer, are left alone.
-fn learn(
-    book: &mut Book<'_>,
+fn learn<T: Tables>(
+    book: &mut Book<T>,
     (before, permits): (&Delivery, Vec<KeyRef>),
     limit: Option<&str>,
     throttled: Option<(Closure, Wish)>,
     now: Timestamp,
-) -> Try<()> {
+) -> Try<(), T> {
     let (takes_limits, is_declared) = {
         let turnstile = lock(&book.turnstile);
         let takes_limits = turnstile.policy(&before.consumer).is_some_and(|policy| !policy.limits.is_empty());
@@ -61,30 +59,36 @@ fn learn(
             now,
         );
         if let (Some(limit), Some(_)) = (limit, &throttled) {
-            super::limits::write_limit(book, limit)?;
+            book.write_limit(limit)?;
         }
         return book.write_keys();
     }
     if let Some((closure, _)) = throttled {
-        let consumer = book.names.consumer(book.conn, &before.consumer)?;
-        book.names.shut(book.conn, consumer, &closure)?;
+        let consumer = book.consumer(&before.consumer)?;
+        book.shut(consumer, &closure)?;
     }
     Ok(())
 }
 
-pub(super) fn extend(book: &mut Book<'_>, id: DeliveryId, fence: u64, lease: Timestamp, now: Timestamp) -> Try<()> {
+pub(in crate::store) fn extend<T: Tables>(
+    book: &mut Book<T>,
+    id: DeliveryId,
+    fence: u64,
+    lease: Timestamp,
+    now: Timestamp,
+) -> Try<(), T> {
     let (before, after) = extended(book, id, fence, lease, now)?;
     book.change_delivery(before.fence, &before, &after)?;
     Ok(())
 }
 
-pub(super) fn report(
-    book: &mut Book<'_>,
+pub(in crate::store) fn report<T: Tables>(
+    book: &mut Book<T>,
     id: DeliveryId,
     fence: u64,
     progress: &ProgressReport,
     now: Timestamp,
-) -> Try<()> {
+) -> Try<(), T> {
     let (before, _) = extended(book, id, fence, now, now)?;
     let mut operation = book.operation(before.operation)?;
     let after = Delivery { progress: Some(progress.clone()), ..before.clone() };
@@ -93,26 +97,24 @@ pub(super) fn report(
     book.change_operation(operation)
 }
 
-pub(super) fn remember(book: &mut Book<'_>, step: &Step) -> Try<()> {
+pub(in crate::store) fn remember<T: Tables>(book: &mut Book<T>, step: &Step) -> Try<(), T> {
     extended(book, step.delivery, step.fence, Timestamp::MAX, Timestamp::MAX)?;
-    let sql = "INSERT OR IGNORE INTO steps (delivery, name, value) VALUES (?1, ?2, ?3)";
-    book.conn.prepare_cached(sql)?.execute(params![step.delivery.ordinal(), step.name, step.value])?;
-    Ok(())
+    book.tables.add_step(step.delivery, &step.name, &step.value)
 }
 
 /// A delivery whose attempt of this fence runs.
-pub(super) fn running(book: &mut Book<'_>, id: DeliveryId, fence: u64, now: Timestamp) -> Try<Delivery> {
+pub(super) fn running<T: Tables>(book: &mut Book<T>, id: DeliveryId, fence: u64, now: Timestamp) -> Try<Delivery, T> {
     extended(book, id, fence, now, now).map(|(before, _)| before)
 }
 
 /// The delivery before and with a lease of its own; asked also just to check the fence of a running attempt.
-fn extended(
-    book: &mut Book<'_>,
+fn extended<T: Tables>(
+    book: &mut Book<T>,
     id: DeliveryId,
     fence: u64,
     lease: Timestamp,
     now: Timestamp,
-) -> Try<(Delivery, Delivery)> {
+) -> Try<(Delivery, Delivery), T> {
     let before = book.delivery(id)?;
     let extended = transition(&before, &Action::Extend { fence, lease }, now);
     let (after, _) = extended.map_err(|refusal| plan::refused(&before, refusal))?;
