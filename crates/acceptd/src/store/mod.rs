@@ -10,6 +10,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod codes;
 mod command;
 pub mod memory;
 pub mod plan;

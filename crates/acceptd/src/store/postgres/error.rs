@@ -11,6 +11,8 @@ pub(super) enum Stop {
     Refused(Error),
     /// The database failed, perhaps half way.
     Broken(Postgres),
+    /// A row is not what was ever written, perhaps half way.
+    Unreadable(Error),
 }
 
 /// What a command or a query comes to.
@@ -26,4 +28,9 @@ impl From<Postgres> for Stop {
     fn from(error: Postgres) -> Self {
         Self::Broken(error)
     }
+}
+
+/// The answer to a row that can't be read.
+pub(super) fn unreadable(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Stop {
+    Stop::Unreadable(Error::new(ErrorKind::Corrupt, "the store holds a row that can't be read").caused_by(cause))
 }

@@ -1,4 +1,7 @@
 //! The store in PostgreSQL, which many nodes share.
 
+#![allow(dead_code)]
+
 mod error;
+mod row;
 mod session;

@@ -10,11 +10,12 @@ use rusqlite::{Connection, OptionalExtension as _, Statement, params};
 
 use super::error::{Stop, Try};
 use super::names::Names;
-use super::row::{self, Code as _, delivery_columns, event_columns, operation_columns, signed, to_json};
+use super::row::{self, delivery_columns, event_columns, operation_columns, signed, to_json};
 use super::turnstile::{is_due, lock};
 use crate::delivery::{Attempt, State};
 use crate::operation::{Operation, Status};
 use crate::store::Serving;
+use crate::store::codes::Code as _;
 use crate::store::plan::Change;
 use crate::store::turnstile::Turnstile;
 use crate::{

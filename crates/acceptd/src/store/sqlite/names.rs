@@ -5,7 +5,8 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
-use super::row::{self, Code as _, instant};
+use super::row::{self, instant};
+use crate::store::codes::Code as _;
 use crate::{Closure, Gate, NodeId, Timestamp};
 
 type Sql<T> = rusqlite::Result<T>;
