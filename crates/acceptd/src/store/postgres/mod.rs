@@ -3,5 +3,6 @@
 #![allow(dead_code)]
 
 mod error;
+mod query;
 mod row;
 mod session;
