@@ -12,6 +12,8 @@ use std::time::Duration;
 
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod book;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod codes;
 mod command;
 pub mod memory;
 pub mod plan;

@@ -10,8 +10,9 @@ use rusqlite::{Connection, OptionalExtension as _, Row, params};
 
 use super::error::Try;
 use super::query;
-use super::row::{self, Code as _, delivery_columns, notification_columns, operation_columns};
+use super::row::{self, delivery_columns, notification_columns, operation_columns};
 use crate::operation::{Operation, Status};
+use crate::store::codes::Code as _;
 use crate::store::{DeadLetter, Listing, NotificationQuery, OperationFilter, OperationView, Ordinal, Page};
 use crate::{Delivery, EventKey, Notification, OperationId};
 
@@ -118,7 +119,7 @@ fn may_match(row: &Row<'_>, filter: &OperationFilter) -> rusqlite::Result<bool> 
         let Some(text) = text else { return Ok(true) };
         Ok(matches!(row.get_ref(at)?, ValueRef::Text(bytes) if bytes == text.as_bytes()))
     };
-    let ending: Option<i64> = row.get(8)?;
+    let ending: Option<i16> = row.get(8)?;
     let may_have_status = match filter.status {
         None => true,
         Some(status) if status.is_done() => ending == Some(status.code()),

@@ -1,4 +1,4 @@
-//! Rows to structs and back: the lists of columns, the numbers that words are kept as, and the decoding.
+//! Rows to structs and back: the lists of columns and the decoding.
 //!
 //! The order of a list of columns and of the decoder below it belong together.
 
@@ -10,12 +10,11 @@ use rusqlite::types::{FromSqlError, Type};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::delivery::{Attempt, Ending, State};
+use crate::delivery::Attempt;
 use crate::limit::Lane;
 use crate::operation::{Status, Tally};
-use crate::{
-    Closure, Data, Delivery, Draft, Gate, Level, Notification, Operation, StoredEvent, Timestamp, Weight, data,
-};
+use crate::store::codes::Code;
+use crate::{Closure, Data, Delivery, Draft, Notification, Operation, StoredEvent, Timestamp, data};
 
 type Read<T> = rusqlite::Result<T>;
 
@@ -70,8 +69,8 @@ pub(super) fn operation(row: &Row<'_>) -> Read<(Operation, i64)> {
         created: instant(row, 4)?,
         started: instant_maybe(row, 5)?,
         updated: instant(row, 6)?,
-        ended: match (row.get::<_, Option<i64>>(8)?, instant_maybe(row, 7)?) {
-            (Some(code), Some(at)) => Some((of_code(8, code, &Status::ALL)?, at)),
+        ended: match (row.get::<_, Option<i16>>(8)?, instant_maybe(row, 7)?) {
+            (Some(_), Some(at)) => Some((word::<Status>(row, 8)?, at)),
             _ => None,
         },
         tracked: tally(row, 9)?,
@@ -94,9 +93,9 @@ pub(super) fn delivery(row: &Row<'_>) -> Read<Delivery> {
         operation: crate::OperationId::from_bytes(row.get(1)?),
         event: crate::EventKey::from_bytes(row.get(2)?),
         consumer: row.get(3)?,
-        weight: of_code(4, row.get(4)?, &WEIGHTS)?,
+        weight: word(row, 4)?,
         priority: row.get(5)?,
-        state: of_code(6, row.get(6)?, &STATES)?,
+        state: word(row, 6)?,
         attempts: row.get(7)?,
         max_attempts: row.get(8)?,
         fence: unsigned(row.get(9)?),
@@ -152,7 +151,7 @@ pub(super) fn attempt(row: &Row<'_>) -> Read<Attempt> {
         due: instant(row, 5)?,
         started: instant(row, 6)?,
         ended: instant(row, 7)?,
-        ending: of_code(8, row.get(8)?, &ENDINGS)?,
+        ending: word(row, 8)?,
         failure: json_maybe(row, 9)?,
         held_by: json_maybe(row, 10)?,
     })
@@ -165,7 +164,7 @@ pub(super) fn notification(row: &Row<'_>) -> Read<Notification> {
         operation: crate::OperationId::from_bytes(row.get(2)?),
         title: row.get(3)?,
         text: row.get(4)?,
-        level: of_code(5, row.get(5)?, &LEVELS)?,
+        level: word(row, 5)?,
         created: instant(row, 6)?,
         read: instant_maybe(row, 7)?,
     })
@@ -174,7 +173,7 @@ pub(super) fn notification(row: &Row<'_>) -> Read<Notification> {
 /// Columns `gate, since, until, by, reason`, from `at` on.
 pub(super) fn closure(row: &Row<'_>, at: usize) -> Read<Closure> {
     Ok(Closure {
-        gate: of_code(at, row.get(at)?, &GATES)?,
+        gate: word(row, at)?,
         from: instant(row, at + 1)?,
         until: instant_maybe(row, at + 2)?,
         by: row.get(at + 3)?,
@@ -215,42 +214,10 @@ fn unreadable(at: usize, kind: Type, error: impl std::error::Error + Send + Sync
     rusqlite::Error::FromSqlConversionFailure(at, kind, Box::new(error))
 }
 
-pub(super) const STATES: [State; 5] = [State::Waiting, State::Running, State::Done, State::Dead, State::Canceled];
-const WEIGHTS: [Weight; 3] = [Weight::Tracked, Weight::Untracked, Weight::Inbox];
-const GATES: [Gate; 6] = [Gate::Pause, Gate::NoConsumer, Gate::DueTime, Gate::Capacity, Gate::Limit, Gate::Lock];
-const LEVELS: [Level; 4] = [Level::Info, Level::Success, Level::Warning, Level::Error];
-const ENDINGS: [Ending; 8] = [
-    Ending::Done,
-    Ending::Retry,
-    Ending::Snoozed,
-    Ending::Throttled,
-    Ending::Released,
-    Ending::Dead,
-    Ending::Canceled,
-    Ending::Lost,
-];
-
-/// A word that is kept as a number.
-pub(super) trait Code: Copy {
-    /// Its number.
-    fn code(self) -> i64;
-}
-
-macro_rules! code {
-    ($($word:ty: $words:expr),* $(,)?) => {
-        $(impl Code for $word {
-            fn code(self) -> i64 {
-                $words.iter().position(|word| *word == self).unwrap_or_default() as i64
-            }
-        })*
-    };
-}
-
-code!(State: STATES, Weight: WEIGHTS, Gate: GATES, Level: LEVELS, Ending: ENDINGS, Status: Status::ALL);
-
-fn of_code<T: Copy>(at: usize, code: i64, words: &[T]) -> Read<T> {
-    let word = usize::try_from(code).ok().and_then(|code| words.get(code));
-    word.copied().ok_or_else(|| unreadable(at, Type::Integer, FromSqlError::OutOfRange(code)))
+/// A word from its number.
+fn word<T: Code>(row: &Row<'_>, at: usize) -> Read<T> {
+    let code: i16 = row.get(at)?;
+    T::of_code(code).ok_or_else(|| unreadable(at, Type::Integer, FromSqlError::OutOfRange(code.into())))
 }
 
 pub(super) fn signed(fence: u64) -> i64 {

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension as _, Row, Statement, params};
 
 use super::error::Try;
-use super::row::{self, Code as _, delivery_columns, event_columns, instant, operation_columns, signed, to_json};
+use super::row::{self, delivery_columns, event_columns, instant, operation_columns, signed, to_json};
 use super::{claim, load, query};
 use crate::delivery::{Attempt, State};
 use crate::limit::{Lane, Limit, LimitChange, Policy};
@@ -11,6 +11,7 @@ use crate::operation::Operation;
 use crate::store::book::is_due;
 use crate::store::book::names::Names;
 use crate::store::book::tables::{Due, Tables, Unrouted, Which};
+use crate::store::codes::Code as _;
 use crate::store::plan;
 use crate::store::turnstile::{Head, Hold, HoldId, KeyRef, KeyRow, Turnstile};
 use crate::store::{IdempotencyKey, OperationView};
