@@ -3,6 +3,9 @@
 #![allow(dead_code)]
 
 mod error;
+mod items;
+mod list;
+mod observed;
 mod query;
 mod row;
 mod session;

@@ -42,7 +42,7 @@ macro_rules! first {
     };
 }
 
-const OPERATION: &str = concat!("SELECT ", operation_columns!(), " FROM operations o WHERE o.ordinal = $1");
+pub(super) const OPERATION: &str = concat!("SELECT ", operation_columns!(), " FROM operations o WHERE o.ordinal = $1");
 pub(super) const LIVE: &str = concat!(
     "SELECT ",
     delivery_columns!(),
@@ -54,7 +54,7 @@ pub(super) const LIVE: &str = concat!(
 );
 
 /// The operation in the answer to [`OPERATION`], and its span.
-fn the_operation(rows: &[Row], id: OperationId) -> Try<(Operation, i64)> {
+pub(super) fn the_operation(rows: &[Row], id: OperationId) -> Try<(Operation, i64)> {
     let found = rows.first().map(row::operation).transpose()?;
     found.filter(|(operation, _)| operation.id == id).ok_or_else(|| Error::not_found("operation", id).into())
 }
@@ -134,31 +134,30 @@ pub(super) async fn results(session: &Session, id: OperationId) -> Try<Vec<Consu
     let mut found = every(&first, result)?;
     // Root events that found their consumer later: a root event's ordinal is within the span.
     let done = every(&later, |row| Ok((get(row, 0)?, row::id::<EventKey>(row, 1)?, get::<String>(row, 2)?)))?;
-    let done = done.into_iter().filter(|(_, event, _)| event.ordinal() <= id.ordinal() + span);
-    let done: Vec<(i64, _, _)> = done.collect();
-    let mut results = results_of(session, done.iter().map(|(delivery, ..)| *delivery).collect()).await?;
-    found.extend(
-        done.into_iter().filter_map(|(delivery, _, consumer)| {
-            results.remove(&delivery).map(|data| ConsumerResult { consumer, data })
-        }),
-    );
+    let is_root = |event: &EventKey| event.ordinal() <= id.ordinal() + span;
+    let done: Vec<(i64, _, _)> = done.into_iter().filter(|(_, event, _)| is_root(event)).collect();
+    if done.is_empty() {
+        return Ok(found);
+    }
+    let ordinals: Vec<i64> = done.iter().map(|(delivery, ..)| *delivery).collect();
+    let mut results = by_delivery(&session.rows(RESULTS, &[&ordinals]).await?)?;
+    for (delivery, _, consumer) in done {
+        found.extend(results.remove(&delivery).map(|data| ConsumerResult { consumer, data }));
+    }
     Ok(found)
 }
 
 pub(super) const RESULTS: &str = "SELECT r.content_type, r.data, r.delivery FROM results r WHERE r.delivery = ANY($1)";
 
-/// What deliveries left, by the delivery's ordinal.
-pub(super) async fn results_of(session: &Session, deliveries: Vec<i64>) -> Try<HashMap<i64, Data>> {
-    if deliveries.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let rows = session.rows(RESULTS, &[&deliveries]).await?;
+/// What deliveries left, by the delivery's ordinal: the answer to [`RESULTS`].
+pub(super) fn by_delivery(rows: &[Row]) -> Try<HashMap<i64, Data>> {
     rows.iter().map(|row| Ok((get(row, 2)?, row::data(row, 0)?))).collect()
 }
 
 /// What a delivery left: its result, or the kept outcome of a dead letter.
 pub(super) async fn result_of(session: &Session, id: DeliveryId) -> Try<Option<Data>> {
-    Ok(results_of(session, vec![id.ordinal()]).await?.remove(&id.ordinal()))
+    let row = session.row(RESULTS, &[&vec![id.ordinal()]]).await?;
+    row.map(|row| row::data(&row, 0)).transpose()
 }
 
 const FIRST_EVENTS: &str =
@@ -294,12 +293,13 @@ const AHEAD: &str = "WITH RECURSIVE mine AS (SELECT count(*) AS n FROM (\
         AND d.priority = $4 AND (d.due, d.ordinal) < ($5, $6) ORDER BY d.due, d.ordinal LIMIT 1001) LIMIT 1001) one), \
      walk (turn, ahead) AS (SELECT NULL::text COLLATE \"C\", mine.n FROM mine UNION ALL \
        SELECT lane.turn, walk.ahead + turns.n FROM walk CROSS JOIN mine CROSS JOIN LATERAL \
-        (SELECT CASE WHEN walk.turn IS NULL THEN '' ELSE (SELECT d.turn FROM deliveries d WHERE d.state = 0 AND d.ready \
-          AND d.consumer = $1 AND d.grp = $2 AND d.turn > walk.turn ORDER BY d.turn LIMIT 1) END AS turn OFFSET 0) lane \
+        (SELECT CASE WHEN walk.turn IS NULL THEN '' ELSE (SELECT d.turn FROM deliveries d WHERE d.state = 0 \
+          AND d.ready AND d.consumer = $1 AND d.grp = $2 AND d.turn > walk.turn ORDER BY d.turn LIMIT 1) END AS turn \
+         OFFSET 0) lane \
         CROSS JOIN LATERAL (SELECT count(*) AS n FROM (SELECT 1 FROM deliveries d WHERE d.state = 0 AND d.ready \
           AND d.consumer = $1 AND d.grp = $2 AND d.turn = lane.turn ORDER BY d.priority DESC, d.due, d.ordinal \
-          LIMIT CASE WHEN lane.turn = $3 THEN 0 ELSE least(mine.n + (lane.turn < $3)::int, 1001 - walk.ahead) END) one) \
-         turns \
+          LIMIT CASE WHEN lane.turn = $3 THEN 0 ELSE \
+           least(mine.n + (lane.turn < $3)::int, 1001 - walk.ahead) END) one) turns \
        WHERE walk.ahead < 1001 AND lane.turn IS NOT NULL AND (mine.n > 0 OR lane.turn <= $3)) \
      SELECT max(walk.ahead) FROM walk";
 const BEFORE_ORDERED: &str = "SELECT count(*) FROM (SELECT 1 FROM deliveries d WHERE d.ordered AND d.state IN (0, 1) \
