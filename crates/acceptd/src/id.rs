@@ -114,6 +114,16 @@ impl Ids {
         Self { last, random: SmallRng::seed_from_u64(seed) }
     }
 
+    /// The last ordinal that was given out.
+    pub fn last(&self) -> i64 {
+        self.last
+    }
+
+    /// Gives out nothing up to this ordinal any more.
+    pub fn skip(&mut self, last: i64) {
+        self.last = self.last.max(last);
+    }
+
     /// The next id, of whichever type is asked for.
     pub fn next<T: From<Uuid>>(&mut self, now: Timestamp) -> T {
         let clock = now.as_millis().max(0) << COUNTER_BITS;

@@ -42,6 +42,8 @@ pub fn open(url: &str) -> Result<Arc<dyn Store>> {
         Some(("memory", "")) => Ok(Arc::new(memory::MemoryStore::default())),
         #[cfg(feature = "sqlite")]
         Some(("sqlite", path)) if !path.is_empty() => Ok(Arc::new(sqlite::SqliteStore::open(path)?)),
+        #[cfg(feature = "postgres")]
+        Some(("postgres" | "postgresql", _)) => Ok(Arc::new(postgres::PostgresStore::open(url)?)),
         _ => Err(Error::invalid(format!("{url:?} names no store; write sqlite:FILE"))),
     }
 }

@@ -106,6 +106,22 @@ impl<T: Tables> Book<T> {
         Ok(book)
     }
 
+    /// A book that [`Book::forget`] reads before anything is asked of it.
+    #[cfg(feature = "postgres")]
+    pub(super) fn unread(tables: T, turnstile: Arc<Mutex<Turnstile>>) -> Self {
+        Self {
+            tables,
+            ids: Ids::after(0),
+            names: Names::default(),
+            backlog: 0,
+            turnstile,
+            takers: Vec::new(),
+            deferred: Vec::new(),
+            running: HashMap::new(),
+            operations: HashMap::new(),
+        }
+    }
+
     /// Drops everything that a rollback may have made untrue; `backlog` is what it was before.
     pub(super) fn forget(&mut self, backlog: i64) -> Try<(), T> {
         self.backlog = backlog;
@@ -125,8 +141,13 @@ impl<T: Tables> Book<T> {
     pub(super) fn load_turnstile(&mut self) -> Try<(), T> {
         let mut turnstile = lock(&self.turnstile);
         // What was rolled back may be a limit or a policy.
+        let records = turnstile.records();
         *turnstile = Turnstile::default();
-        self.tables.load(&mut turnstile)
+        self.tables.load(&mut turnstile)?;
+        if records {
+            turnstile.record();
+        }
+        Ok(())
     }
 
     /// An operation as it stands.
@@ -159,7 +180,7 @@ impl<T: Tables> Book<T> {
         self.operations.insert(operation.id.ordinal(), operation);
     }
 
-    fn is_remembered(&self, delivery: DeliveryId) -> bool {
+    pub(super) fn is_remembered(&self, delivery: DeliveryId) -> bool {
         self.running.contains_key(&delivery.ordinal())
     }
 

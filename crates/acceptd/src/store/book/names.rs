@@ -26,7 +26,7 @@ impl Names {
     }
 
     /// A delivery will be due then.
-    pub(super) fn note_due(&mut self, consumer: i64, due: Timestamp) {
+    pub(in crate::store) fn note_due(&mut self, consumer: i64, due: Timestamp) {
         let next = self.due.entry(consumer).or_insert(due);
         *next = due.min(*next);
     }

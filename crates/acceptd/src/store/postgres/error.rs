@@ -12,6 +12,8 @@ pub(super) enum Failure {
     Server(Postgres),
     /// A row is not what was ever written.
     Unreadable(Error),
+    /// There is no connection, and none can be made.
+    Away(Error),
     /// A row that only the holder of the pen may change was changed by someone else.
     Changed,
 }
@@ -42,6 +44,7 @@ impl From<Failure> for Error {
         match failure {
             Failure::Server(error) => failed(error),
             Failure::Unreadable(error) => error,
+            Failure::Away(error) => Self::new(ErrorKind::Unavailable, error.message().to_owned()),
             Failure::Changed => Self::new(ErrorKind::Internal, "someone else changed a row of the store"),
         }
     }
@@ -55,7 +58,11 @@ pub(super) fn unreadable(cause: impl Into<Box<dyn std::error::Error + Send + Syn
 
 /// Whether the connection is of no use any more, so that what was sent last may or may not have been done.
 pub(super) fn is_lost(failure: &Failure) -> bool {
-    let Failure::Server(error) = failure else { return false };
+    let error = match failure {
+        Failure::Away(_) => return true,
+        Failure::Server(error) => error,
+        Failure::Unreadable(_) | Failure::Changed => return false,
+    };
     error.is_closed()
         || error.code().is_none_or(|code| {
             // The server ended the session: it stops, an administrator asked for it, or the session was idle too long.
@@ -128,6 +135,12 @@ pub(super) fn at_open(place: &str, error: Postgres) -> Error {
         (_, None) => (ErrorKind::Unavailable, format!("{place} can't be reached")),
     };
     Error::new(kind, message).caused_by(error)
+}
+
+/// The answer while there is no connection.
+pub(super) fn unreachable() -> Stop {
+    let error = Error::new(ErrorKind::Unavailable, "the database can't be reached");
+    Stop::Broken(Failure::Away(error))
 }
 
 /// The answer when the writer is gone.

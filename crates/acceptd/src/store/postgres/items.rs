@@ -6,11 +6,12 @@ use uuid::Uuid;
 
 use super::error::Try;
 use super::query::{
-    LAST_ATTEMPTS, OPERATION, RESULTS, Which, by_delivery, deliveries_of, last_attempts, the_operation, together,
+    LAST_ATTEMPTS, OPERATION, RESULTS, by_delivery, deliveries_of, last_attempts, the_operation, together,
 };
 use super::row::{self, delivery_columns, event_head_columns, every, get};
 use super::session::{Ask, Session};
 use crate::delivery::State;
+use crate::store::book::tables::Which;
 use crate::store::{GroupCount, Item, ItemDelivery, Listing};
 use crate::{Data, Delivery, DeliveryId, EventKey, OperationId, StoredEvent};
 

@@ -1,6 +1,7 @@
 //! One connection: statements are prepared once, and those that don't need each other's answers share a round trip.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
 use futures_util::future::try_join_all;
@@ -63,12 +64,28 @@ pub(super) struct Session {
     client: Client,
     /// Statements by their text; None behind a pooler, where a prepared one may be another connection's.
     prepared: Option<Mutex<HashMap<&'static str, Statement>>>,
+    /// Settings, which hold for the session, or behind a pooler for each transaction.
+    settings: String,
+    /// Whether the session has its settings.
+    is_set: AtomicBool,
 }
 
 impl Session {
     /// A session on a connection; `pooled` when a pooler may give each transaction another server process.
-    pub(super) fn new(client: Client, pooled: bool) -> Self {
-        Self { client, prepared: (!pooled).then(Mutex::default) }
+    pub(super) fn new(client: Client, pooled: bool, settings: String) -> Self {
+        Self { client, prepared: (!pooled).then(Mutex::default), settings, is_set: AtomicBool::new(false) }
+    }
+
+    /// Begins a transaction of this kind: with an isolation level, or as the server does.
+    pub(super) async fn begin(&self, kind: &str) -> Try<()> {
+        if self.prepared.is_some() {
+            if !self.is_set.load(Relaxed) {
+                self.simple(&self.settings).await?;
+                self.is_set.store(true, Relaxed);
+            }
+            return self.simple(&format!("BEGIN {kind}")).await;
+        }
+        self.simple(&format!("BEGIN {kind}; {}", self.settings)).await
     }
 
     /// Whether the connection is gone.

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Grant, Granted, KeyRef, Turnstile};
+use serde::{Deserialize, Serialize};
+
+use super::{Fact, Grant, Granted, KeyRef, Turnstile};
 use crate::{Delivery, DeliveryId, OperationId, Timestamp};
 
 /// Which hold: the attempt, and which of its permits; 0 is the attempt itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct HoldId {
     /// The delivery.
     pub delivery: DeliveryId,
@@ -17,7 +19,7 @@ pub struct HoldId {
 }
 
 /// A slot that is held.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hold {
     /// Which.
     pub id: HoldId,
@@ -70,6 +72,7 @@ impl Turnstile {
 
     /// A hold on these keys.
     pub fn hold_keys(&mut self, keys: &[KeyRef], hold: &Hold) {
+        self.note(|| Fact::Held { keys: keys.to_vec(), hold: hold.clone() });
         for key in keys {
             self.keys.entry(key.clone()).or_default().holds.insert(hold.id, hold.clone());
         }
@@ -101,6 +104,7 @@ impl Turnstile {
     /// An attempt left: its slots are free, or stay held until then. Answers the consumers that may go on.
     pub fn left(&mut self, id: HoldId, until: Option<Timestamp>) -> Vec<String> {
         let Some(keys) = self.held.remove(&id) else { return Vec::new() };
+        self.note(|| Fact::Left { id, until });
         let mut woken = BTreeSet::new();
         for key in &keys {
             let Some(state) = self.keys.get_mut(key) else { continue };

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Governor, Hold, HoldId, Turns, Waiter, instant, nanos, nanoseconds};
 use crate::limit::gcra::Pace;
 use crate::limit::{AHEAD, Adapt, Limit};
@@ -13,7 +15,7 @@ const AHEAD_MAX: i64 = 4;
 const RAMP_MAX: u32 = 1_024;
 
 /// What is kept of a key in the store.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct KeyRow {
     /// The theoretical arrival time of its rate, in nanoseconds.
     pub tat: i64,

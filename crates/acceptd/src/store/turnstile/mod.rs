@@ -11,10 +11,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::limit::{Adapt, Limit, LimitChange, Policy, gcra::Pace};
 use crate::store::plan;
 use crate::{Closure, Delivery, Timestamp};
 
+mod fact;
 mod hold;
 mod key;
 mod serve;
@@ -23,6 +26,7 @@ mod tests;
 mod turns;
 mod view;
 
+pub use fact::Fact;
 pub use hold::{Hold, HoldId};
 pub(super) use key::Block;
 pub use key::KeyRow;
@@ -33,7 +37,7 @@ use turns::Turns;
 pub use view::{Blocker, Bound};
 
 /// A key of a limit.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct KeyRef {
     /// The limit's name.
     pub limit: Arc<str>,
@@ -68,6 +72,8 @@ pub struct Turnstile {
     /// Keys whose rows are older than what is known here.
     dirty: HashSet<KeyRef>,
     turns: u64,
+    /// What happened, for those who keep another turnstile of the same rows.
+    journal: Option<Vec<Fact>>,
 }
 
 /// A limit as it is declared, changed and paused.
@@ -210,6 +216,8 @@ impl Turnstile {
 
     /// So many deliveries of this group wait and are due.
     pub fn offer_many(&mut self, consumer: &str, group: &str, count: u64, head: Head) {
+        let offered = || Fact::Offered { consumer: consumer.into(), group: group.into(), head: head.clone(), count };
+        self.note(offered);
         let line = match self.lines.get_mut(consumer) {
             Some(line) => line,
             None => self.lines.entry(consumer.into()).or_default(),
@@ -244,6 +252,7 @@ impl Turnstile {
 
     /// A delivery of this group that was due waits no longer.
     pub fn withdraw(&mut self, consumer: &str, group: &str) {
+        self.note(|| Fact::Withdrawn { consumer: consumer.into(), group: group.into(), count: 1 });
         let Some(line) = self.lines.get_mut(consumer) else { return };
         if let Some(state) = line.groups.get_mut(group) {
             state.waiting = state.waiting.saturating_sub(1);
@@ -257,6 +266,7 @@ impl Turnstile {
 
     /// The oldest of an ordered group may be another one now.
     pub fn look_again(&mut self, consumer: &str, group: &str) {
+        self.note(|| Fact::Moved { consumer: consumer.into(), group: group.into() });
         let Some(line) = self.lines.get_mut(consumer) else { return };
         if let Some(state) = line.groups.get_mut(group)
             && state.waits_at.is_none()

@@ -4,13 +4,15 @@ use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::Delivery;
 
 /// Turns that are looked through to tell a place.
 const LOOKED_MAX: usize = 1_001;
 
 /// What a group stands for while it waits: the delivery of it that is next, as far as is known.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
     /// Whose turn it takes.
     pub turn: Arc<str>,
