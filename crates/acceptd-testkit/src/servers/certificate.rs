@@ -1,0 +1,34 @@
+//! A certificate for a server on this machine.
+
+use std::process::{Command, Stdio};
+
+/// A certificate and its key, in PEM. It is signed by itself: who trusts it names it as a root.
+#[derive(Debug, Clone)]
+pub struct Certificate {
+    /// The certificate.
+    pub certificate: String,
+    /// The private key.
+    pub key: String,
+}
+
+impl Certificate {
+    /// A new one for `localhost` and `127.0.0.1`, valid for a day, by the program `openssl`.
+    pub fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut command = Command::new("openssl");
+        command.args(["req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]);
+        command.args(["-days", "1", "-subj", "/CN=localhost", "-keyout", "key.pem", "-out", "certificate.pem"]);
+        command.args(["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]);
+        command.args(["-addext", "basicConstraints=critical,CA:FALSE"]);
+        let output = command.current_dir(folder.path()).stdin(Stdio::null()).output().expect("openssl starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let read = |name| std::fs::read_to_string(folder.path().join(name)).expect("openssl wrote it");
+        Self { certificate: read("certificate.pem"), key: read("key.pem") }
+    }
+}
+
+impl Default for Certificate {
+    fn default() -> Self {
+        Self::new()
+    }
+}
