@@ -32,3 +32,30 @@ impl Default for Certificate {
         Self::new()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rustls::RootCertStore;
+    use rustls::client::WebPkiServerVerifier;
+    use rustls::client::danger::ServerCertVerifier as _;
+    use rustls::pki_types::pem::PemObject as _;
+    use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+
+    use super::Certificate;
+
+    #[test]
+    fn who_trusts_it_takes_it_for_this_machine_and_for_no_other() {
+        let certificate = CertificateDer::from_pem_slice(Certificate::new().certificate.as_bytes()).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate.clone()).unwrap();
+        let provider = rustls::crypto::ring::default_provider().into();
+        let verifier = WebPkiServerVerifier::builder_with_provider(roots.into(), provider).build().unwrap();
+        let verify = |name| {
+            let name = ServerName::try_from(name).unwrap();
+            verifier.verify_server_cert(&certificate, &[], &name, &[], UnixTime::now())
+        };
+        verify("localhost").unwrap();
+        verify("127.0.0.1").unwrap();
+        assert!(verify("example.org").is_err());
+    }
+}

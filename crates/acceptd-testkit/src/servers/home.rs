@@ -1,8 +1,8 @@
 //! Where a server lives: a folder, at most one process in it, and a watcher that removes both.
 
 use std::fs::{File, OpenOptions};
-use std::io;
-use std::os::unix::fs::{MetadataExt as _, chown};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, chown};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -77,11 +77,10 @@ impl Home {
 
     /// Writes a file that the server may read, and nobody else.
     pub(super) fn write(&self, name: &str, text: &str) -> PathBuf {
-        use std::os::unix::fs::OpenOptionsExt as _;
         let path = self.folder.join(name);
         let mut file =
             OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path).expect("a file");
-        io::Write::write_all(&mut file, text.as_bytes()).expect("it is written");
+        file.write_all(text.as_bytes()).expect("it is written");
         if let Some(User { id, group }) = self.user {
             chown(&path, Some(id), Some(group)).expect("the file is ours to give");
         }
@@ -138,8 +137,9 @@ impl Home {
     /// Ends the server and every process that it has started with SIGKILL, and waits until they are gone.
     pub(super) fn kill(&mut self) {
         let Some(process) = &mut self.process else { return };
+        // It must start no other child while we look, and it must not see its children die.
+        send("STOP", &[process.id()]);
         let children = children_of(process.id());
-        // The parent first: it must not see its children die.
         send("KILL", &[process.id()]);
         send("KILL", &children);
         process.wait().expect("an exit status");

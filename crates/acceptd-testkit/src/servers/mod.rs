@@ -5,11 +5,14 @@
 //! be skipped, it fails.
 
 pub mod certificate;
+pub mod cut;
 
 mod home;
+pub mod pgbouncer;
 
 pub mod postgres;
 mod programs;
+pub mod redis;
 
 use std::io::Write as _;
 use std::sync::Mutex;

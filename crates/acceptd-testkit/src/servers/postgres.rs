@@ -11,8 +11,9 @@ use super::home::Home;
 use super::programs;
 use crate::harness::server::free_port;
 
-/// The owner of everything in it, and the database that is always there.
-const USER: &str = "postgres";
+/// The owner of everything in it, who is also the user of the system that runs servers which refuse to run as root.
+pub(super) const USER: &str = "postgres";
+/// The database that is always there.
 const DATABASE: &str = "postgres";
 
 /// What differs from a plain server.
@@ -84,10 +85,9 @@ impl Postgres {
     /// Makes and starts a server. It takes about a second.
     pub fn start(options: Options) -> Self {
         let mut server = Self::made(options, |server, options| {
-            let (data, locale) = (server.data(), if cfg!(target_os = "linux") { "C.UTF-8" } else { "C" });
-            let mut arguments = vec!["-D", &data, "-U", USER, "-E", "UTF8", "--no-instructions", "--no-sync"];
-            let locale = format!("--locale={locale}");
-            arguments.push(&locale);
+            let data = server.data().display().to_string();
+            let locale = if cfg!(target_os = "linux") { "--locale=C.UTF-8" } else { "--no-locale" };
+            let mut arguments = vec!["-D", &data, "-U", USER, "-E", "UTF8", locale, "--no-instructions", "--no-sync"];
             let file = options.password.as_ref().map(|password| server.home.write("password", password));
             let file = file.map(|file| format!("--pwfile={}", file.display()));
             arguments.extend(["-A", if file.is_some() { "scram-sha-256" } else { "trust" }]);
@@ -102,7 +102,8 @@ impl Postgres {
     pub fn standby(of: &Self) -> Self {
         let mut server = Self::made(Options::default(), |server, _| {
             let copy = server.programs.join("pg_basebackup");
-            server.home.run(&copy, &["-D", &server.data(), "-d", &of.url(DATABASE), "-R", "-c", "fast", "--no-sync"]);
+            let (data, of) = (server.data().display().to_string(), of.url(DATABASE));
+            server.home.run(&copy, &["-D", &data, "-d", &of, "-R", "-c", "fast", "--no-sync"]);
         });
         server.start_again();
         server
@@ -128,7 +129,7 @@ impl Postgres {
             settings.push(("ssl_key_file".to_owned(), file("key.pem", key)));
         }
         settings.extend(options.settings);
-        server.arguments = vec!["-D".to_owned(), server.data()];
+        server.arguments = vec!["-D".to_owned(), server.data().display().to_string()];
         let settings = settings.into_iter().map(|(name, value)| format!("{name}={value}"));
         server.arguments.extend(settings.flat_map(|setting| ["-c".to_owned(), setting]));
         server
@@ -204,7 +205,7 @@ impl Postgres {
 
     /// Starts the server that was stopped or killed, with the same data at the same port.
     pub fn start_again(&mut self) {
-        let state = Path::new(&self.data()).join("postmaster.pid");
+        let state = self.data().join("postmaster.pid");
         self.home.start(&self.programs.join("postgres"), &self.arguments, |pid| is_ready(&state, pid));
     }
 
@@ -224,8 +225,9 @@ impl Postgres {
         self.home.log()
     }
 
-    fn data(&self) -> String {
-        self.home.path().join("data").display().to_string()
+    /// The folder of its data.
+    pub fn data(&self) -> PathBuf {
+        self.home.path().join("data")
     }
 }
 
