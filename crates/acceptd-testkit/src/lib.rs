@@ -6,4 +6,5 @@
 pub mod factory;
 pub mod harness;
 pub mod model;
+pub mod servers;
 pub mod store;

@@ -120,7 +120,7 @@ impl Default for Site {
 
 /// A port that is free, and that no outgoing connection can take while the server is down: while clients knock again
 /// and again, a port of the ephemeral range could be taken by a connection to itself.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let mut rng = rand::rng();
     let free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
     std::iter::repeat_with(|| rng.random_range(12_000..32_000)).take(1_000).find(free).expect("a free port")
