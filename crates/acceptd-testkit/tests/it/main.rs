@@ -4,6 +4,7 @@
 mod model;
 mod servers;
 mod store_memory;
+mod store_postgres;
 mod store_sqlite;
 mod suite;
 mod tidy;
