@@ -135,7 +135,7 @@ impl PostgresTables {
                 self.events.insert(event.key.ordinal(), event);
             }
         }
-        let found = keys.iter().map(|key| self.events.remove(&key.ordinal()).filter(|event| event.key == *key));
+        let found = keys.iter().map(|key| self.events.get(&key.ordinal()).filter(|event| event.key == *key).cloned());
         found.zip(keys).map(|(event, key)| event.ok_or_else(|| Error::not_found("event", key).into())).collect()
     }
 
