@@ -28,10 +28,12 @@ pub use command::*;
 pub use turnstile::{Granted, HoldId, KeyRef};
 pub use view::*;
 
+use tokio::sync::mpsc;
+
 use crate::catalog::{Day, Observation};
 use crate::clock::Uptime;
 use crate::limit::LimitChange;
-use crate::{Closure, DeliveryId, Error, NodeId, NotificationId, OperationId, ProgressReport, Result, Timestamp};
+use crate::{Clock, Closure, DeliveryId, Error, NodeId, NotificationId, OperationId, ProgressReport, Result, Timestamp};
 
 /// Opens the store that a URL names: `sqlite:FILE`, or `memory:` for tests.
 ///
@@ -228,6 +230,17 @@ pub trait Store: Send + Sync + 'static {
 
     /// What was seen on this day and later, by day and edge.
     fn observed(&self, since: Day) -> Answer<'_, Vec<Observation>>;
+
+    /// The clock that the store's time goes by; None is the machine's.
+    fn clock(&self) -> Option<Arc<dyn Clock>> {
+        None
+    }
+
+    /// What other nodes do with the same store, as it becomes known here. It is given out once; None when no other
+    /// node can use the store.
+    fn elsewhere(&self) -> Option<mpsc::UnboundedReceiver<Elsewhere>> {
+        None
+    }
 
     /// How much waits, and whether storing works. Cheap: asked before every accept.
     fn health(&self) -> Health;

@@ -18,9 +18,10 @@ use super::turnstile::Turnstile;
 use super::*;
 use crate::catalog::{Day, Observation};
 use crate::limit::LimitChange;
-use crate::{Delivery, Error, ErrorKind, Notification, Result, Timestamp};
+use crate::{Clock, Delivery, Error, ErrorKind, Notification, Result, Timestamp};
 
 mod change;
+mod clock;
 mod claim;
 mod error;
 mod items;
@@ -40,6 +41,7 @@ mod session;
 mod tables;
 mod writer;
 
+use clock::DatabaseClock;
 use error::Try;
 use place::Place;
 use readers::{Reading, Readers};
@@ -81,10 +83,10 @@ struct Inner {
     /// None once it is being closed.
     commands: Option<mpsc::Sender<Box<dyn Request>>>,
     gauges: Arc<Gauges>,
-    turnstile: Arc<Mutex<Turnstile>>,
+    clock: Arc<DatabaseClock>,
     readers: Arc<Readers>,
     thread: Mutex<Option<JoinHandle<()>>>,
-    elsewhere: Mutex<Option<mpsc::UnboundedReceiver<Vec<String>>>>,
+    elsewhere: Mutex<Option<mpsc::UnboundedReceiver<Elsewhere>>>,
     runtime: Option<Runtime>,
 }
 
@@ -105,7 +107,7 @@ impl PostgresStore {
     pub fn open_with(url: &str, options: Options) -> Result<Self> {
         let place = Place::of(url)?;
         let gauges = Arc::new(Gauges::default());
-        let turnstile = Arc::new(Mutex::new(Turnstile::default()));
+        let clock = Arc::new(DatabaseClock::default());
         let (sender, commands) = mpsc::channel(options.waiting_max.max(1));
         let (told, elsewhere) = mpsc::unbounded_channel();
         let (opened, is_open) = std::sync::mpsc::sync_channel(1);
@@ -116,7 +118,7 @@ impl PostgresStore {
             .build()
             .map_err(no_thread)?;
         let readers = Readers::new(place.clone(), options.readers, runtime.handle().clone());
-        let (name, shared) = (place.name(), (Arc::clone(&gauges), Arc::clone(&turnstile)));
+        let (name, shared) = (place.name(), (Arc::clone(&gauges), Arc::clone(&clock)));
         let batch_max = options.batch_max.max(1);
         let thread = std::thread::Builder::new().name("acceptd-store".to_owned()).spawn(move || {
             match open_writer(place, shared, told) {
@@ -133,7 +135,7 @@ impl PostgresStore {
             place: name,
             commands: Some(sender),
             gauges,
-            turnstile,
+            clock,
             readers,
             thread: Mutex::new(Some(thread)),
             elsewhere: Mutex::new(Some(elsewhere)),
@@ -258,8 +260,8 @@ fn no_thread(cause: std::io::Error) -> Error {
 /// The writer of a node, once the tables are there and read.
 fn open_writer(
     place: Place,
-    (gauges, turnstile): (Arc<Gauges>, Arc<Mutex<Turnstile>>),
-    told: mpsc::UnboundedSender<Vec<String>>,
+    (gauges, clock): (Arc<Gauges>, Arc<DatabaseClock>),
+    told: mpsc::UnboundedSender<Elsewhere>,
 ) -> Result<Writer> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(no_thread)?;
     let session = runtime.block_on(async {
@@ -270,7 +272,8 @@ fn open_writer(
     })?;
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let called = (format!("{}:{}", host.trim(), std::process::id()), env!("CARGO_PKG_VERSION").to_owned());
-    let book = PostgresBook::unread(PostgresTables::new(runtime, session, called), turnstile);
+    let tables = PostgresTables::new(runtime, session, called, clock);
+    let book = PostgresBook::unread(tables, Arc::default());
     let mut writer = Writer::new(book, place, gauges, told);
     writer.read_all()?;
     Ok(writer)
@@ -463,6 +466,14 @@ impl Store for PostgresStore {
 
     fn observed(&self, since: Day) -> Answer<'_, Vec<Observation>> {
         self.read_with(move |session| Box::pin(observed::observed(session, since)))
+    }
+
+    fn clock(&self) -> Option<Arc<dyn Clock>> {
+        Some(Arc::clone(&self.0.clock) as Arc<dyn Clock>)
+    }
+
+    fn elsewhere(&self) -> Option<mpsc::UnboundedReceiver<Elsewhere>> {
+        self.0.elsewhere.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     fn health(&self) -> Health {

@@ -2,12 +2,14 @@
 //! be seen in, or until the commit; what a batch of commands will read by its id is read for all of them at once.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use tokio::runtime::Runtime;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::change::Change;
+use super::clock::{DatabaseClock, Look};
 use super::error::{Failure, Stop, Try};
 use super::pending::{Pending, Write};
 use super::row::{self, delivery_columns, event_columns, every, get, id, instant, operation_columns, text};
@@ -42,6 +44,7 @@ pub(super) struct PostgresTables {
     written: bool,
     /// How this node is called, and the version of acceptd.
     called: (String, String),
+    clock: Arc<DatabaseClock>,
 }
 
 const OPERATIONS: &str = concat!("SELECT ", operation_columns!(), " FROM operations o WHERE o.ordinal = ANY($1)");
@@ -66,10 +69,12 @@ const LEASE_OVER: &str = concat!(
     delivery_columns!(),
     " FROM deliveries d WHERE d.state = 1 AND d.node IS NULL AND d.lease <= $1 LIMIT $2"
 );
+/// When a node but this one was last alive.
+const ALIVE: &str = "SELECT max(heartbeat) FROM nodes WHERE id <> $1";
 const LIVE_OF: &str = concat!("SELECT ", delivery_columns!(), " FROM deliveries d WHERE d.consumer = $1");
 
 impl PostgresTables {
-    pub(super) fn new(runtime: Runtime, session: Session, called: (String, String)) -> Self {
+    pub(super) fn new(runtime: Runtime, session: Session, called: (String, String), clock: Arc<DatabaseClock>) -> Self {
         Self {
             runtime,
             session: Some(session),
@@ -81,6 +86,7 @@ impl PostgresTables {
             given: HashMap::new(),
             written: false,
             called,
+            clock,
         }
     }
 
@@ -207,6 +213,27 @@ impl PostgresTables {
         self.flush()?;
         let session = self.session()?;
         self.wait(session.execute(sql, params)).map(drop)
+    }
+
+    /// Takes over the store's time.
+    pub(super) fn set_clock(&mut self) -> Try<()> {
+        let session = self.session()?;
+        let now = self.wait(load::time(session))?;
+        self.clock.set(now);
+        Ok(())
+    }
+
+    /// Compares this node's count of the store's time with the database's clock.
+    fn look_at_clock(&mut self, me: i64) -> Try<()> {
+        let alive = self.one(ALIVE, &[&small(me)], |row| row::instant_maybe(row, 0))?.flatten();
+        let session = self.session()?;
+        let shown = self.wait(load::time(session))?;
+        if let Look::WasSet(micros) = self.clock.look(shown, alive) {
+            let milliseconds = micros / 1_000;
+            tracing::warn!(milliseconds, "the database's clock was set; the store's time goes on as before");
+            self.execute("UPDATE clock SET skew = skew - $1", &[&micros])?;
+        }
+        Ok(())
     }
 
     /// Commits everything as this version of the log.
@@ -407,6 +434,9 @@ impl Tables for PostgresTables {
         }
         self.note_due(after);
         self.keep(after);
+        if before.state == State::Running && after.state == State::Canceled {
+            self.changes.push(Change::Stopped(after.id));
+        }
         self.pending.change_delivery(fence, before, after, node.map(small));
         Ok(true)
     }
@@ -632,6 +662,7 @@ impl Tables for PostgresTables {
         self.written = true;
         let node_id = self.one(sql, &[&small(node), &now.as_micros()], |row| id::<NodeId>(row, 0))?;
         self.changes.extend(node_id.map(|node| Change::Beat(node, now)));
+        self.look_at_clock(node)?;
         let sql = "UPDATE consumers SET last_served = $2 WHERE id IN (SELECT consumer FROM serving WHERE node = $1)";
         self.execute(sql, &[&small(node), &now.as_micros()])
     }
