@@ -8,4 +8,5 @@ mod list;
 mod observed;
 mod query;
 mod row;
+#[cfg(test)]
 mod session;
