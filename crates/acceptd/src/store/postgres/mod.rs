@@ -8,5 +8,4 @@ mod list;
 mod observed;
 mod query;
 mod row;
-#[cfg(test)]
 mod session;
