@@ -311,9 +311,10 @@ const AHEAD: &str = "WITH RECURSIVE mine AS (SELECT count(*) AS n FROM (\
            least(mine.n + (lane.turn < $3)::int, 1001 - walk.ahead) END) one) turns \
        WHERE walk.ahead < 1001 AND lane.turn IS NOT NULL AND (mine.n > 0 OR lane.turn <= $3)) \
      SELECT max(walk.ahead) FROM walk";
+/// Of those that run: with `=` the plan could be to walk all of them.
 const BEFORE_ORDERED: &str = "SELECT count(*) FROM (\
-    SELECT 1 FROM deliveries d WHERE d.ordered AND d.state = 1 AND d.consumer = $1 AND d.grp = $2 AND d.ordinal < $3 \
-    UNION ALL \
+    SELECT 1 FROM deliveries d WHERE d.ordered AND d.state BETWEEN 1 AND 1 AND d.consumer = $1 AND d.grp = $2 \
+    AND d.ordinal < $3 UNION ALL \
     SELECT 1 FROM deliveries d WHERE d.ordered AND d.state = 0 AND d.consumer = $1 AND d.grp = $2 AND d.ordinal < $3 \
     LIMIT 1001) one";
 
