@@ -5,7 +5,8 @@
 //! `span` ordinals, and only what came later is in the indexes `events_later`, `deliveries_later` and `ended_later`.
 //! The statements look up the span themselves, so that they can be asked together with the operation's row.
 //!
-//! Where a statement stops after so many rows, it names the index's order: a plan can then only walk that index.
+//! Where a statement stops after so many rows, it names the index's order: sessions plan without sequential and bitmap
+//! scans, so it walks that index, whatever is known of the tables.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
