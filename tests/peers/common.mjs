@@ -223,8 +223,7 @@ export async function run(peer) {
     if (values.produce) return await produceForParent(peer);
     await peer.prepare();
     const { value, unit, ...more } = await workloads[workload](peer);
-    const settings = peer.settings();
-    console.log(JSON.stringify({ peer: peer.name, workload, value, unit, ...more, settings }));
+    console.log(JSON.stringify({ peer: peer.name, workload, value, unit, ...more, settings: peer.settings }));
     process.exit(0);
   } catch (error) {
     console.error(`ERROR: ${peer.name} ${workload}: ${error.stack ?? error}`);
