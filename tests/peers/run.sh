@@ -6,8 +6,8 @@
 #   ACCEPTD_BENCH_BIN=target/release/acceptd tests/peers/run.sh [--rounds N] [--workloads "W1 W3"] \
 #     [--seconds N] [--count N]
 #
-# Without ACCEPTD_BENCH_BIN only the peers run. --seconds is for W1, W4, W5 and W6, --count for W3, and ten times that for
-# W6; without them W1, W4 and W5 last 10 s, W3 has 100,000, and W6 1,000,000 of which the first 20 s are measured.
+# Without ACCEPTD_BENCH_BIN only the peers run. --seconds is for W1, W4, W5 and W6, --count for W3, and ten times that
+# for W6; without them W1, W4 and W5 last 10 s, W3 has 100,000, and W6 1,000,000 of which the first 20 s are measured.
 # Needs PostgreSQL, npm and Python 3; without Node it says so and exits with 3.
 set -eu
 
@@ -51,7 +51,7 @@ peers="graphile pgboss${acceptd:+ acceptd}"
 packages=$("$repo/scripts/node.sh" "$here")
 node=$(find "$packages/node_modules" -maxdepth 3 -path '*/node-*/bin/node' | head -1)
 node=${node:-$(command -v node)} # where npm has no Node for the platform, the system's must be new enough
-new_enough='const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 22 || (a === 22 && b > 17) ? 0 : 1)'
+new_enough='const [a, b] = process.versions.node.split(".").map(Number); process.exit(a * 100 + b < 2218 ? 1 : 0)'
 if ! "$node" -e "$new_enough"; then
   echo "ERROR: the peers need Node 22.18 or newer, this is $("$node" --version)" >&2
   exit 3
