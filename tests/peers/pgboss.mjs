@@ -1,7 +1,7 @@
 // pg-boss, each workload the faster of its documented ways.
 //
 // For rates: `fetch` and `complete` in batches, in a loop (https://pgboss.io/api/jobs), without NOTIFY, which is off by
-// default and costs `send` about half of its rate. For latency: `work` woken by NOTIFY
+// default and costs `send` more than a third of its rate. For latency: `work` woken by NOTIFY
 // (https://pgboss.io/api/workers, https://pgboss.io/api/constructor: useListenNotify).
 
 import { setTimeout as sleep } from "node:timers/promises";

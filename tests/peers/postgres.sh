@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # A private PostgreSQL for one run, to be sourced: start_postgres sets PG_URL (without a database) and PG_BIN,
 # stop_postgres ends that one server by its pid and removes its data. Nothing else on the machine is touched.
 #
