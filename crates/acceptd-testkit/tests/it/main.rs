@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod model;
+mod nodes;
 mod servers;
 mod store_memory;
 mod store_postgres;

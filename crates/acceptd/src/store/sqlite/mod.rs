@@ -207,7 +207,7 @@ impl SqliteStore {
                 if is_first {
                     control::register(book, &this)?;
                 }
-                Ok((control::route_waiting(book, &this)?, control::woken(book, &this)?))
+                Ok((control::route_waiting(book, this.now)?, control::woken(book, &this)?))
             });
             let (slice, woken) = slice.await?;
             routed += slice;
