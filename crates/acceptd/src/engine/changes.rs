@@ -53,7 +53,7 @@ impl Changes {
     pub(crate) fn touch_all(&self) {
         self.notified();
         if self.0.watched.load(Ordering::Acquire) > 0 {
-            self.0.lock().values().for_each(|sender| drop(sender.send_replace(())));
+            self.0.lock().values().for_each(|sender| sender.send_replace(()));
         }
     }
 

@@ -37,7 +37,7 @@ use crate::clock::Uptime;
 use crate::limit::LimitChange;
 use crate::{Clock, Closure, DeliveryId, Error, NodeId, NotificationId, OperationId, ProgressReport, Result, Timestamp};
 
-/// Opens the store that a URL names: `sqlite:FILE`, or `memory:` for tests.
+/// Opens the store that a URL names: `sqlite:FILE`, `postgres://…`, or `memory:` for tests.
 ///
 /// # Errors
 /// `InvalidArgument` for a URL that names no store; the store's own errors.
@@ -48,7 +48,7 @@ pub fn open(url: &str) -> Result<Arc<dyn Store>> {
         Some(("sqlite", path)) if !path.is_empty() => Ok(Arc::new(sqlite::SqliteStore::open(path)?)),
         #[cfg(feature = "postgres")]
         Some(("postgres" | "postgresql", _)) => Ok(Arc::new(postgres::PostgresStore::open(url)?)),
-        _ => Err(Error::invalid(format!("{url:?} names no store; write sqlite:FILE"))),
+        _ => Err(Error::invalid(format!("{url:?} names no store; write sqlite:FILE or postgres://…"))),
     }
 }
 

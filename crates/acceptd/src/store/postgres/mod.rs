@@ -92,6 +92,15 @@ struct Inner {
     runtime: Option<Runtime>,
 }
 
+/// Whether a URL can be read: `postgres://user:password@host:port/database`, with the parameters of libpq, `schema` and
+/// `pooler=transaction`.
+///
+/// # Errors
+/// `InvalidArgument` that says what is wrong.
+pub fn check(url: &str) -> Result<()> {
+    Place::of(url).map(drop)
+}
+
 impl PostgresStore {
     /// Opens the database that a URL names, and creates acceptd's tables in it or brings them up to date.
     ///

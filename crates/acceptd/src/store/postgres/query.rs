@@ -66,13 +66,6 @@ pub(super) async fn operation(session: &Session, id: OperationId) -> Try<Operati
     let (operation, _) = the_operation(&operation, id)?;
     Ok(with_live(vec![operation], &live)?.remove(0))
 }
-
-/// An operation with its live deliveries.
-pub(super) async fn view(session: &Session, operation: Operation) -> Try<OperationView> {
-    let live = session.rows(LIVE, &[&vec![operation.id.ordinal()]]).await?;
-    Ok(with_live(vec![operation], &live)?.remove(0))
-}
-
 /// Operations with the live deliveries of each: those in the answer to [`LIVE`].
 pub(super) fn with_live(operations: Vec<Operation>, rows: &[Row]) -> Try<Vec<OperationView>> {
     let mut live: HashMap<OperationId, Vec<Delivery>> = HashMap::new();
@@ -227,16 +220,6 @@ async fn closures_over(
     let rows = session.rows(CLOSURES, &[&names, &until, &operation.created.as_micros()]).await?;
     every(&rows, |row| Ok((get(row, 5)?, row::closure(row, 0)?)))
 }
-
-const ATTEMPTS: &str =
-    concat!("SELECT ", attempt_columns!(), " FROM attempts a WHERE a.delivery = $1 ORDER BY a.fence DESC LIMIT $2");
-
-/// The attempts of a delivery, newest first.
-pub(super) async fn attempts_of(session: &Session, id: DeliveryId, max: i64) -> Try<Vec<Attempt>> {
-    let rows = session.rows(ATTEMPTS, &[&id.ordinal(), &max]).await?;
-    every(&rows, |row| row::attempt(row, id))
-}
-
 pub(super) const LAST_ATTEMPTS: &str = concat!(
     "SELECT ",
     attempt_columns!(),
@@ -267,12 +250,6 @@ fn the_delivery(rows: &[Row], id: DeliveryId) -> Try<(Delivery, i32)> {
     let found = rows.first().map(|row| Ok::<_, Stop>((row::delivery(row)?, get(row, 22)?))).transpose()?;
     found.filter(|(delivery, _)| delivery.id == id).ok_or_else(|| Error::not_found("delivery", id).into())
 }
-
-pub(super) async fn delivery_row(session: &Session, id: DeliveryId) -> Try<Delivery> {
-    let rows = session.rows(DELIVERY, &[&id.ordinal()]).await?;
-    the_delivery(&rows, id).map(|(delivery, _)| delivery)
-}
-
 pub(super) async fn delivery(session: &Session, id: DeliveryId) -> Try<DeliveryView> {
     let key: &[&dyn Bind] = &[&id.ordinal()];
     let [delivery, outcome] = together(session, [(DELIVERY, key), (OUTCOME, key)]).await?;
@@ -451,7 +428,7 @@ const SHUT: &str = "SELECT l.gate, l.since, l.until, l.by, l.reason, l.consumer 
 /// Every statement that must be answered by an index, for the query plan tests.
 #[cfg(test)]
 pub(super) fn statements() -> Vec<&'static str> {
-    let mut all = vec![LIVE, FIRST_RESULTS, LATER_DONE, RESULTS, CLOSURES, ATTEMPTS, LAST_ATTEMPTS, DELIVERY, OUTCOME];
+    let mut all = vec![LIVE, FIRST_RESULTS, LATER_DONE, RESULTS, CLOSURES, LAST_ATTEMPTS, DELIVERY, OUTCOME];
     all.extend([AHEAD, BEFORE_ORDERED, EVENTS, EVENT_HEAD, HAS_WAITING, OLDEST, CONSUMERS, RUNNING, DEAD]);
     all.extend(CHAIN);
     all.extend(ALL_LIVE);

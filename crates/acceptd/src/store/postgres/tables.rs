@@ -12,7 +12,7 @@ use super::change::Change;
 use super::clock::{DatabaseClock, Look};
 use super::error::{Failure, Stop, Try};
 use super::pending::{Pending, Write};
-use super::row::{self, delivery_columns, event_columns, every, get, id, instant, operation_columns, text};
+use super::row::{self, delivery_columns, every, get, id, instant, operation_columns, text};
 use super::session::{Bind, Session};
 use super::{claim, load, query};
 use crate::delivery::{Attempt, State};
@@ -25,7 +25,7 @@ use crate::store::codes::Code as _;
 use crate::store::turnstile::{Fact, Head, Hold, HoldId, KeyRef, KeyRow, Turnstile};
 use crate::store::{IdempotencyKey, OperationView, plan};
 use crate::{
-    Closure, Data, Delivery, DeliveryId, Error, EventKey, NodeId, Notification, NotificationId, OperationId,
+    Closure, Data, Delivery, DeliveryId, EventKey, NodeId, Notification, NotificationId, OperationId,
     StoredEvent, Timestamp,
 };
 
@@ -38,7 +38,6 @@ pub(super) struct PostgresTables {
     /// Rows that were read in this transaction, or before it by whoever held the pen last.
     operations: HashMap<i64, Operation>,
     deliveries: HashMap<i64, Delivery>,
-    events: HashMap<i64, StoredEvent>,
     given: HashMap<(String, String), Option<OperationId>>,
     /// Whether this transaction has sent a write.
     written: bool,
@@ -49,7 +48,6 @@ pub(super) struct PostgresTables {
 
 const OPERATIONS: &str = concat!("SELECT ", operation_columns!(), " FROM operations o WHERE o.ordinal = ANY($1)");
 const DELIVERIES: &str = concat!("SELECT ", delivery_columns!(), " FROM every_delivery d WHERE d.ordinal = ANY($1)");
-const EVENTS: &str = concat!("SELECT ", event_columns!(), " FROM events e WHERE e.ordinal = ANY($1)");
 const GIVEN: &str = "SELECT u.id, u.source, e.operation FROM unnest($1, $2) AS u(id, source) JOIN events e \
     ON e.given_id = u.id AND e.source = u.source AND e.given_id IS NOT NULL AND e.depth = 0";
 const KEPT_KEY: &str = "SELECT fingerprint, operation FROM idempotency WHERE scope = $1 AND key = $2 AND expires > $3";
@@ -82,7 +80,6 @@ impl PostgresTables {
             changes: Vec::new(),
             operations: HashMap::new(),
             deliveries: HashMap::new(),
-            events: HashMap::new(),
             given: HashMap::new(),
             written: false,
             called,
@@ -117,7 +114,6 @@ impl PostgresTables {
         self.written = false;
         self.operations.clear();
         self.deliveries.clear();
-        self.events.clear();
         self.given.clear();
     }
 
@@ -133,16 +129,12 @@ impl PostgresTables {
 
     /// The events of deliveries that were claimed.
     pub(super) fn claimed_events(&mut self, keys: &[EventKey]) -> Try<Vec<StoredEvent>> {
-        let missing: Vec<_> =
-            keys.iter().map(EventKey::ordinal).filter(|key| !self.events.contains_key(key)).collect();
-        if !missing.is_empty() {
-            let rows = self.read(EVENTS, &[&missing])?;
-            for event in every(&rows, row::event)? {
-                self.events.insert(event.key.ordinal(), event);
-            }
+        if keys.is_empty() {
+            return Ok(Vec::new());
         }
-        let found = keys.iter().map(|key| self.events.get(&key.ordinal()).filter(|event| event.key == *key).cloned());
-        found.zip(keys).map(|(event, key)| event.ok_or_else(|| Error::not_found("event", key).into())).collect()
+        self.flush()?;
+        let session = self.session()?;
+        self.wait(query::events(session, keys))
     }
 
     /// Reads deliveries with their operations, as many commands of a batch will ask for them.
@@ -336,12 +328,10 @@ impl Tables for PostgresTables {
         Ok(())
     }
 
-    fn event(&mut self, key: EventKey, _whole: bool) -> Try<Option<StoredEvent>> {
-        let found = match self.events.get(&key.ordinal()) {
-            Some(found) => Some(found.clone()),
-            None => self.one(EVENTS, &[&vec![key.ordinal()]], row::event)?,
-        };
-        Ok(found.filter(|event| event.key == key))
+    fn event(&mut self, key: EventKey, whole: bool) -> Try<Option<StoredEvent>> {
+        self.flush()?;
+        let session = self.session()?;
+        self.wait(query::event(session, key, whole)).map(Some)
     }
 
     fn given(&mut self, id: &str, source: &str) -> Try<Option<OperationId>> {
