@@ -234,16 +234,18 @@ fn running_attempts_settle_by_their_fence_alone() {
     let Some((places, scene, _)) = moved() else { return };
     let store = places.schema();
     block_on(async {
-        let mut old = scene.leased.clone();
-        old.delivery.fence -= 1;
-        assert_eq!(refusal(&*store, &old, done(), at(20)).await, ErrorKind::StaleFence);
+        for fence in [scene.leased.delivery.fence - 1, scene.leased.delivery.fence + 1] {
+            let mut other = scene.leased.clone();
+            other.delivery.fence = fence;
+            assert_eq!(refusal(&*store, &other, done(), at(20)).await, ErrorKind::StaleFence);
+        }
         store.extend(scene.leased.delivery.id, scene.leased.delivery.fence, at(700), at(20)).await.unwrap();
         settle(&*store, &scene.leased, done_with("1"), at(21)).await;
         // The node of the others is gone with its process: they are taken at once, but for what has a lease.
         let rescued = store.rescue(node(3), LEASE, at(22)).await.unwrap();
         assert!(rescued.iter().any(|one| one.delivery.id == scene.running.delivery.id));
-        assert_eq!(refusal(&*store, &scene.running, done(), at(23)).await, ErrorKind::StaleFence);
         let again = claim_one(&*store, "runs", at(23)).await;
+        assert_eq!(refusal(&*store, &scene.running, done(), at(23)).await, ErrorKind::StaleFence);
         assert_eq!(again.delivery.fence, scene.running.delivery.fence + 1);
         assert_eq!(store.steps(again.delivery.id).await.unwrap(), [("made".to_owned(), vec![0, 255, 7])]);
         settle(&*store, &again, done(), at(24)).await;
