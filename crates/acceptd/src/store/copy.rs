@@ -49,7 +49,8 @@ pub struct Copied {
 }
 
 /// Copies the store `from` (`sqlite:FILE`) into the empty one `to` (`postgres://…`), and marks the file as moved, so
-/// that no server opens it again. `told` hears of the progress and may stop it. Blocks, so it is not for asynchronous code.
+/// that no server opens it again. `told` hears of the progress and may stop it. Blocks, so it is not for asynchronous
+/// code.
 ///
 /// All of it is there in the end, or nothing and the file is as it was.
 ///
