@@ -23,6 +23,8 @@ use crate::{Clock, Delivery, Error, ErrorKind, Notification, Result, Timestamp};
 mod change;
 mod clock;
 mod claim;
+#[cfg(feature = "sqlite")]
+pub(super) mod copy;
 mod error;
 mod items;
 mod list;

@@ -259,7 +259,7 @@ pub(super) fn json_maybe<T: DeserializeOwned>(row: &Row, at: usize) -> Try<Optio
 
 /// Text as a column can hold it: PostgreSQL refuses the character NUL, so each becomes `U+2400`, its picture, and
 /// is read as that. What a column is compared with goes through here, too.
-pub(super) fn text(text: &str) -> Cow<'_, str> {
+pub(in crate::store) fn text(text: &str) -> Cow<'_, str> {
     match text.contains('\0') {
         true => Cow::Owned(text.replace('\0', "\u{2400}")),
         false => Cow::Borrowed(text),

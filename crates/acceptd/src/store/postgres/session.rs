@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use futures_util::future::try_join_all;
+#[cfg(feature = "sqlite")]
+use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row, Statement};
 use uuid::Uuid;
@@ -107,6 +109,12 @@ impl Session {
     /// The first row of a query.
     pub(super) async fn row(&self, sql: &'static str, params: &[&dyn Bind]) -> Try<Option<Row>> {
         Ok(self.rows(sql, params).await?.into_iter().next())
+    }
+
+    /// The way into a table for rows in binary form, of columns of these types.
+    #[cfg(feature = "sqlite")]
+    pub(super) async fn copy_in(&self, sql: &str, kinds: &[Type]) -> Try<BinaryCopyInWriter> {
+        Ok(BinaryCopyInWriter::new(self.client.copy_in(sql).await?, kinds))
     }
 
     /// How many rows a statement changed.

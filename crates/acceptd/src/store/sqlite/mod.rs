@@ -25,10 +25,13 @@ use crate::{Delivery, Error, ErrorKind, EventKey, Notification, Result, StoredEv
 
 mod checkpoint;
 mod claim;
+#[cfg(feature = "postgres")]
+pub(super) mod copy;
 mod error;
 mod items;
 mod list;
 mod load;
+mod moved;
 mod observe;
 mod open;
 mod prune;
