@@ -111,10 +111,7 @@ fn spawn(folder: &Path, arguments: &[String]) -> Result<(Child, SocketAddr)> {
     if !arguments.iter().any(|argument| argument == "--store") {
         command.args(["--store", &format!("sqlite:{}", folder.join("bench.db").display())]);
     }
-    let mut child = command
-        .args(arguments)
-        .stdout(Stdio::piped())
-        .spawn()?;
+    let mut child = command.args(arguments).stdout(Stdio::piped()).spawn()?;
     let stdout = child.stdout.take().context("the server has no stdout")?;
     let mut line = String::new();
     BufReader::new(stdout).read_line(&mut line)?;

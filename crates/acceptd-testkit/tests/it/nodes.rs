@@ -1,4 +1,4 @@
-//! Several nodes on one database: what one does, the others see; what a limit allows, it allows to all of them together.
+//! Several nodes on one database: what one does, the others see; what a limit allows, it allows to all together.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -23,11 +23,14 @@ impl Event for Asked {
     const TYPE: &'static str = "nodes.asked";
 }
 
+/// The start of an attempt, and its end once it has one.
+type Attempt = (Instant, Option<Instant>);
+
 /// What the handlers of one node saw, and of all of them.
 #[derive(Clone, Default)]
 struct Seen {
-    /// Starts and ends of attempts, of all nodes.
-    all: Arc<Mutex<Vec<(Instant, Option<Instant>)>>>,
+    /// Attempts of all nodes.
+    all: Arc<Mutex<Vec<Attempt>>>,
     mine: Arc<AtomicU32>,
     started: Arc<Notify>,
     /// Attempts wait for this.

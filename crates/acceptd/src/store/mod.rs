@@ -35,7 +35,9 @@ use tokio::sync::mpsc;
 use crate::catalog::{Day, Observation};
 use crate::clock::Uptime;
 use crate::limit::LimitChange;
-use crate::{Clock, Closure, DeliveryId, Error, NodeId, NotificationId, OperationId, ProgressReport, Result, Timestamp};
+use crate::{
+    Clock, Closure, DeliveryId, Error, NodeId, NotificationId, OperationId, ProgressReport, Result, Timestamp,
+};
 
 /// Opens the store that a URL names: `sqlite:FILE`, `postgres://…`, or `memory:` for tests.
 ///

@@ -1,5 +1,5 @@
-//! What is known by heart: the numbers of consumers and nodes, nodes' heartbeats, and pauses. Small tables, read once at
-//! open and again after a rollback; every write goes to the table and to the memory.
+//! What is known by heart: the numbers of consumers and nodes, nodes' heartbeats, and pauses. Small tables, read once
+//! at open and again after a rollback; every write goes to the table and to the memory.
 
 use std::collections::HashMap;
 

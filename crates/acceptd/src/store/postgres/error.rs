@@ -75,9 +75,9 @@ pub(super) fn is_lost(failure: &Failure) -> bool {
 /// Whether the same may work a moment later: the server is busy, has no room, or gave way to someone else.
 pub(super) fn is_passing(failure: &Failure) -> bool {
     let Failure::Server(error) = failure else { return false };
-    error.code().is_some_and(|code| {
-        ["40", "53", "55", "57", "58", "25"].iter().any(|class| code.code().starts_with(class))
-    })
+    error
+        .code()
+        .is_some_and(|code| ["40", "53", "55", "57", "58", "25"].iter().any(|class| code.code().starts_with(class)))
 }
 
 /// Whether the server had no room for what was written.
@@ -126,10 +126,9 @@ pub(super) fn at_open(place: &str, error: Postgres) -> Error {
             ErrorKind::InvalidArgument,
             format!("the user lacks a right in {place}: {said}; it needs CREATE in the database, or in the schema"),
         ),
-        ("25006", _) => (
-            ErrorKind::Unavailable,
-            format!("{place} takes no writes: it is a standby, or it is set to read only"),
-        ),
+        ("25006", _) => {
+            (ErrorKind::Unavailable, format!("{place} takes no writes: it is a standby, or it is set to read only"))
+        }
         ("53100", _) => (ErrorKind::StorageFull, format!("the disk of {place} is full")),
         (_, Some(said)) => (ErrorKind::Unavailable, format!("{place} can't be used: {said}")),
         (_, None) => (ErrorKind::Unavailable, format!("{place} can't be reached")),

@@ -29,10 +29,7 @@ pub(super) async fn names(session: &Session) -> Try<Names> {
         [
             ("SELECT name, id FROM consumers", &[]),
             ("SELECT node, id, heartbeat FROM nodes", &[]),
-            (
-                "SELECT consumer, id, gate, since, until, by, reason FROM closures WHERE gate = 0 ORDER BY id",
-                &[],
-            ),
+            ("SELECT consumer, id, gate, since, until, by, reason FROM closures WHERE gate = 0 ORDER BY id", &[]),
             (ALL_DUE, &[]),
         ],
     )

@@ -20,9 +20,10 @@ use crate::catalog::{Day, Observation};
 use crate::limit::LimitChange;
 use crate::{Clock, Delivery, Error, ErrorKind, Notification, Result, Timestamp};
 
+mod ahead;
 mod change;
-mod clock;
 mod claim;
+mod clock;
 #[cfg(feature = "sqlite")]
 pub(super) mod copy;
 mod error;
@@ -46,7 +47,7 @@ mod writer;
 use clock::DatabaseClock;
 use error::Try;
 use place::Place;
-use readers::{Reading, Readers};
+use readers::{Readers, Reading};
 use request::{Kind, Needs, PostgresBook, Request};
 use session::Session;
 use tables::PostgresTables;
@@ -164,12 +165,7 @@ impl PostgresStore {
         self.write_or_undo(what, run, None).await
     }
 
-    async fn write_or_undo<T, F>(
-        &self,
-        what: impl Into<What>,
-        run: F,
-        undo: Option<request::Undo<T>>,
-    ) -> Result<T>
+    async fn write_or_undo<T, F>(&self, what: impl Into<What>, run: F, undo: Option<request::Undo<T>>) -> Result<T>
     where
         T: Send + 'static,
         F: FnMut(&mut PostgresBook) -> Try<T> + Send + 'static,
@@ -260,7 +256,10 @@ impl From<(Kind, DeliveryId)> for What {
 impl From<&Accept> for What {
     fn from(accept: &Accept) -> Self {
         let given = |event: &crate::NewEvent| Some((event.draft.id.clone()?, event.draft.source.to_string()));
-        Self { kind: Kind::Accept, needs: Needs { delivery: None, given: accept.events.iter().filter_map(given).collect() } }
+        Self {
+            kind: Kind::Accept,
+            needs: Needs { delivery: None, given: accept.events.iter().filter_map(given).collect() },
+        }
     }
 }
 

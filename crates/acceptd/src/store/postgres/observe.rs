@@ -15,11 +15,11 @@ const WRITE: &str = "INSERT INTO observations (day, event, consumer, emits, coun
 
 /// Adds observations to those of their days, and forgets days before `keep`.
 pub(super) fn observe(tables: &mut PostgresTables, observations: &[Observation], keep: Day) -> Try<()> {
-    tables.execute("DELETE FROM observations WHERE day < $1", &[&day(keep)])?;
+    tables.execute("DELETE FROM observations WHERE day < $1", &[&keep.number()])?;
     for seen in observations.iter().filter(|seen| seen.day >= keep) {
         let (event, consumer, emits) = (text(&seen.event), text(&seen.consumer), text(&seen.emits));
         let (event, consumer, emits) = (&*event, &*consumer, &*emits);
-        let kept = tables.read(KEPT, &[&day(seen.day), &event, &consumer, &emits])?;
+        let kept = tables.read(KEPT, &[&seen.day.number(), &event, &consumer, &emits])?;
         let mut sum = seen.clone();
         if let Some(row) = kept.first() {
             sum.add(&observation(row)?);
@@ -29,12 +29,8 @@ pub(super) fn observe(tables: &mut PostgresTables, observations: &[Observation],
         let (last, times) = (sum.last.as_micros(), to_json(Some(&sum.times))?);
         tables.execute(
             WRITE,
-            &[&day(seen.day), &event, &consumer, &emits, &counted, &failed, &retried, &last, &times],
+            &[&seen.day.number(), &event, &consumer, &emits, &counted, &failed, &retried, &last, &times],
         )?;
     }
     Ok(())
-}
-
-fn day(day: Day) -> i32 {
-    i32::try_from(day.number()).unwrap_or(i32::MAX)
 }

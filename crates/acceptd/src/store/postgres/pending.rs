@@ -186,10 +186,7 @@ where
 }
 
 /// One column of JSON of many rows.
-fn json_column<R, V: serde::Serialize>(
-    rows: &[R],
-    value: impl Fn(&R) -> Option<&V>,
-) -> Try<Box<dyn Bind + Send>> {
+fn json_column<R, V: serde::Serialize>(rows: &[R], value: impl Fn(&R) -> Option<&V>) -> Try<Box<dyn Bind + Send>> {
     let texts = rows.iter().map(|row| to_json(value(row))).collect::<crate::Result<Vec<Option<String>>>>()?;
     Ok(Box::new(texts))
 }
@@ -255,11 +252,9 @@ fn change_operations(rows: Vec<Operation>) -> Try<Option<Write>> {
     }
     let rows = &rows[..];
     let ended = |operation: &Operation| operation.ended.map(|(_, at)| at.as_micros());
-    let tally = |of: fn(&Operation) -> &Tally, count: fn(&Tally) -> u32| {
-        column(rows, move |operation| number(count(of(operation))))
-    };
-    let (tracked, untracked): (fn(&Operation) -> &Tally, fn(&Operation) -> &Tally) =
-        (|operation| &operation.tracked, |operation| &operation.untracked);
+    type Of = fn(&Operation) -> &Tally;
+    let tally = |of: Of, count: fn(&Tally) -> u32| column(rows, move |operation| number(count(of(operation))));
+    let (tracked, untracked): (Of, Of) = (|operation| &operation.tracked, |operation| &operation.untracked);
     let params = vec![
         column(rows, |operation| operation.id.ordinal()),
         column(rows, |operation| micros(operation.started)),

@@ -87,9 +87,10 @@ impl Place {
 
     /// The key of the lock that whoever writes to this schema holds: the same for every node.
     pub(super) fn pen(&self) -> i64 {
-        let digest = self.schema.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |digest, byte| {
-            (digest ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+        let digest = self
+            .schema
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |digest, byte| (digest ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
         i64::from_ne_bytes(digest.to_ne_bytes())
     }
 }
@@ -122,9 +123,10 @@ mod tests {
 
     #[test]
     fn own_parameters_are_taken_out_of_the_url() {
-        let place =
-            Place::of("postgres://me:secret@localhost:5433/app?schema=queue&pooler=transaction&target_session_attrs=any")
-                .unwrap();
+        let place = Place::of(
+            "postgres://me:secret@localhost:5433/app?schema=queue&pooler=transaction&target_session_attrs=any",
+        )
+        .unwrap();
         assert_eq!((place.schema.as_str(), place.pooled), ("queue", true));
         assert_eq!(place.name(), "postgres://localhost:5433/app");
         assert_eq!(place.config.get_ssl_mode(), SslMode::Disable);

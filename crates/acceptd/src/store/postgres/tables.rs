@@ -8,6 +8,7 @@ use tokio::runtime::Runtime;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
+use super::ahead::GIVEN;
 use super::change::Change;
 use super::clock::{DatabaseClock, Look};
 use super::error::{Failure, Stop, Try};
@@ -25,8 +26,8 @@ use crate::store::codes::Code as _;
 use crate::store::turnstile::{Fact, Head, Hold, HoldId, KeyRef, KeyRow, Turnstile};
 use crate::store::{IdempotencyKey, OperationView, plan};
 use crate::{
-    Closure, Data, Delivery, DeliveryId, EventKey, NodeId, Notification, NotificationId, OperationId,
-    StoredEvent, Timestamp,
+    Closure, Data, Delivery, DeliveryId, EventKey, NodeId, Notification, NotificationId, OperationId, StoredEvent,
+    Timestamp,
 };
 
 /// The writing session.
@@ -35,12 +36,12 @@ pub(super) struct PostgresTables {
     session: Option<Session>,
     pending: Pending,
     changes: Vec<Change>,
-    /// Rows that were read in this transaction, or before it by whoever held the pen last.
-    operations: HashMap<i64, Operation>,
-    deliveries: HashMap<i64, Delivery>,
-    given: HashMap<(String, String), Option<OperationId>>,
+    /// Rows that were read in this transaction.
+    pub(super) operations: HashMap<i64, Operation>,
+    pub(super) deliveries: HashMap<i64, Delivery>,
+    pub(super) given: HashMap<(String, String), Option<OperationId>>,
     /// The names of consumers by their numbers.
-    consumers: HashMap<i32, String>,
+    pub(super) consumers: HashMap<i32, String>,
     /// Whether this transaction has sent a write.
     written: bool,
     /// How this node is called, and the version of acceptd.
@@ -48,10 +49,10 @@ pub(super) struct PostgresTables {
     clock: Arc<DatabaseClock>,
 }
 
-const OPERATIONS: &str = concat!("SELECT ", operation_columns!(), " FROM operations o WHERE o.ordinal = ANY($1)");
-const DELIVERIES: &str = concat!("SELECT ", delivery_columns!(), " FROM every_delivery d WHERE d.ordinal = ANY($1)");
-const GIVEN: &str = "SELECT u.id, u.source, e.operation FROM unnest($1, $2) AS u(id, source) JOIN events e \
-    ON e.given_id = u.id AND e.source = u.source AND e.given_id IS NOT NULL AND e.depth = 0";
+pub(super) const OPERATIONS: &str =
+    concat!("SELECT ", operation_columns!(), " FROM operations o WHERE o.ordinal = ANY($1)");
+pub(super) const DELIVERIES: &str =
+    concat!("SELECT ", delivery_columns!(), " FROM every_delivery d WHERE d.ordinal = ANY($1)");
 const KEPT_KEY: &str = "SELECT fingerprint, operation FROM idempotency WHERE scope = $1 AND key = $2 AND expires > $3";
 const NEXT_KIND: &str =
     "SELECT kind FROM events WHERE unrouted IS NOT NULL AND kind > $1 ORDER BY kind, ordinal LIMIT 1";
@@ -59,11 +60,8 @@ const UNROUTED: &str = "SELECT id, operation, unrouted FROM events WHERE unroute
     ORDER BY ordinal LIMIT $2";
 const DUE: &str = "SELECT ordinal, grp, CASE WHEN ordered THEN grp ELSE turn END, priority FROM deliveries \
     WHERE state = 0 AND NOT ready AND consumer = $1 AND due <= $2 ORDER BY due, ordinal LIMIT $3";
-const OF_NODES: &str = concat!(
-    "SELECT ",
-    delivery_columns!(),
-    " FROM deliveries d WHERE d.state = 1 AND d.node = ANY($1) LIMIT $2"
-);
+const OF_NODES: &str =
+    concat!("SELECT ", delivery_columns!(), " FROM deliveries d WHERE d.state = 1 AND d.node = ANY($1) LIMIT $2");
 const LEASE_OVER: &str = concat!(
     "SELECT ",
     delivery_columns!(),
@@ -102,7 +100,7 @@ impl PostgresTables {
 
     /// The session, while there is a connection.
     pub(super) fn session(&self) -> Try<&Session> {
-        self.session.as_ref().ok_or_else(|| super::error::unreachable())
+        self.session.as_ref().ok_or_else(super::error::unreachable)
     }
 
     /// Goes on with another connection, or without one.
@@ -143,40 +141,6 @@ impl PostgresTables {
         self.flush()?;
         let session = self.session()?;
         self.wait(query::events(session, keys))
-    }
-
-    /// Reads deliveries with their operations, as many commands of a batch will ask for them.
-    pub(super) fn prefetch(&mut self, deliveries: &[DeliveryId]) -> Try<()> {
-        let missing: Vec<_> =
-            deliveries.iter().map(DeliveryId::ordinal).filter(|key| !self.deliveries.contains_key(key)).collect();
-        if missing.len() < 2 {
-            return Ok(());
-        }
-        let rows = self.read(DELIVERIES, &[&missing])?;
-        let found = every(&rows, row::delivery)?;
-        let operations: Vec<_> = found.iter().map(|delivery| delivery.operation.ordinal()).collect();
-        self.deliveries.extend(found.into_iter().map(|delivery| (delivery.id.ordinal(), delivery)));
-        let rows = self.read(OPERATIONS, &[&operations])?;
-        for (operation, _) in every(&rows, row::operation)? {
-            self.operations.insert(operation.id.ordinal(), operation);
-        }
-        Ok(())
-    }
-
-    /// Reads which of these events were accepted before.
-    pub(super) fn prefetch_given(&mut self, events: Vec<(String, String)>) -> Try<()> {
-        if events.len() < 2 {
-            return Ok(());
-        }
-        let (ids, sources): (Vec<_>, Vec<_>) =
-            events.iter().map(|(id, source)| (text(id).into_owned(), text(source).into_owned())).unzip();
-        let rows = self.read(GIVEN, &[&ids, &sources])?;
-        self.given.extend(events.into_iter().map(|event| (event, None)));
-        for row in &rows {
-            let operation = id::<OperationId>(row, 2)?;
-            self.given.insert((get(row, 0)?, get(row, 1)?), Some(operation));
-        }
-        Ok(())
     }
 
     /// Sends what waits, and reads what it may be seen in.
@@ -425,13 +389,7 @@ impl Tables for PostgresTables {
         self.change_delivery(before.fence, before, after, node)
     }
 
-    fn change_delivery(
-        &mut self,
-        fence: u64,
-        before: &Delivery,
-        after: &Delivery,
-        node: Option<i64>,
-    ) -> Try<bool> {
+    fn change_delivery(&mut self, fence: u64, before: &Delivery, after: &Delivery, node: Option<i64>) -> Try<bool> {
         if fence != before.fence {
             return Ok(false);
         }
@@ -694,30 +652,5 @@ impl Tables for PostgresTables {
     fn forget_closure(&mut self, id: i64) -> Try<()> {
         self.changes.push(Change::Names);
         self.execute("DELETE FROM closures WHERE id = $1", &[&id])
-    }
-}
-
-impl PostgresTables {
-    /// Deliveries of a consumer that wait, with their operations read along.
-    fn waiting(&mut self, consumer: i32, rows: &[Row]) -> Try<Vec<Delivery>> {
-        let mut found = every(rows, row::delivery)?;
-        let name = self.consumers.get(&consumer).cloned().unwrap_or_default();
-        found.iter_mut().for_each(|delivery| delivery.consumer.clone_from(&name));
-        self.read_operations(&found)?;
-        Ok(found)
-    }
-
-    /// Reads the operations of deliveries that may be claimed.
-    fn read_operations(&mut self, found: &[Delivery]) -> Try<()> {
-        let missing: Vec<i64> = found.iter().map(|delivery| delivery.operation.ordinal()).collect();
-        let missing: Vec<i64> = missing.into_iter().filter(|key| !self.operations.contains_key(key)).collect();
-        if missing.len() > 1 {
-            let session = self.session()?;
-            let rows = self.wait(session.rows(OPERATIONS, &[&missing]))?;
-            for (operation, _) in every(&rows, row::operation)? {
-                self.operations.insert(operation.id.ordinal(), operation);
-            }
-        }
-        Ok(())
     }
 }

@@ -1,5 +1,5 @@
-//! The one thread of a node that writes. Whatever commands are waiting go into one transaction, and each caller gets its
-//! own answer after the commit.
+//! The one thread of a node that writes. Whatever commands are waiting go into one transaction, and each caller gets
+//! its own answer after the commit.
 //!
 //! All nodes write through one pen: a lock that is held for a transaction. Who gets it first reads in the log what the
 //! others committed, so that what is kept in memory is never older than the rows; then the commands run, and their

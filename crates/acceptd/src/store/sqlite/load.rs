@@ -19,7 +19,8 @@ pub(super) const LAST: &str = "SELECT max(ifnull((SELECT max(ordinal) FROM opera
     ifnull((SELECT max(ordinal) FROM events), 0), ifnull((SELECT max(ordinal) FROM deliveries), 0), \
     ifnull((SELECT max(ordinal) FROM notifications), 0))";
 /// What waits or runs, and what waits for a consumer.
-pub(super) const BACKLOG: &str = "SELECT (SELECT count(*) FROM deliveries INDEXED BY deliveries_ready WHERE state = 0 AND ready = 1) + \
+pub(super) const BACKLOG: &str = "SELECT \
+    (SELECT count(*) FROM deliveries INDEXED BY deliveries_ready WHERE state = 0 AND ready = 1) + \
     (SELECT count(*) FROM deliveries INDEXED BY deliveries_due WHERE state = 0 AND ready = 0) + \
     (SELECT count(*) FROM deliveries INDEXED BY deliveries_running WHERE state = 1) + \
     (SELECT count(*) FROM events INDEXED BY events_unrouted WHERE unrouted IS NOT NULL)";
