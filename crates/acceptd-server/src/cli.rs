@@ -115,7 +115,7 @@ pub(crate) struct ServerFlags {
     /// Where to listen; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Option<String>,
-    /// Where everything is kept: sqlite:FILE
+    /// Where everything is kept: sqlite:FILE or postgres://…
     #[arg(long, value_name = "URL")]
     pub(crate) store: Option<String>,
     /// Listen where other machines can reach it, although nothing asks them who they are

@@ -26,6 +26,7 @@ pub(crate) async fn readyz(call: Call) -> Answer {
     let health = engine.store().health();
     let reason = match health {
         _ if engine.is_draining() => "the server is stopping",
+        _ if health.away => "the database can't be reached",
         _ if health.full => "the disk is full",
         _ if !health.writable => "the store can't be written",
         _ => {

@@ -388,6 +388,8 @@ pub struct Health {
     pub backlog: u64,
     /// False after a failure that the store can't recover from by itself.
     pub writable: bool,
+    /// True while the database can't be reached; it is tried again.
+    pub away: bool,
     /// True from a full disk until the next success.
     pub full: bool,
 }

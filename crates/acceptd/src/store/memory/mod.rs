@@ -378,6 +378,6 @@ impl Store for MemoryStore {
     fn health(&self) -> Health {
         let tables = self.lock();
         let backlog = (tables.live.len() + tables.unrouted.len()) as u64;
-        Health { backlog, writable: true, full: false }
+        Health { backlog, writable: true, away: false, full: false }
     }
 }

@@ -489,7 +489,8 @@ impl Store for PostgresStore {
         let gauges = &self.0.gauges;
         Health {
             backlog: u64::try_from(gauges.backlog.load(Relaxed)).unwrap_or_default(),
-            writable: !gauges.away.load(Relaxed),
+            writable: true,
+            away: gauges.away.load(Relaxed),
             full: gauges.full.load(Relaxed),
         }
     }

@@ -504,6 +504,7 @@ impl Store for SqliteStore {
         Health {
             backlog: u64::try_from(gauges.backlog.load(Relaxed)).unwrap_or_default(),
             writable: !gauges.broken.load(Relaxed),
+            away: false,
             full: gauges.full.load(Relaxed),
         }
     }
