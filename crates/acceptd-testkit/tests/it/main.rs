@@ -4,6 +4,7 @@
 mod copy;
 mod model;
 mod nodes;
+mod postgres_open;
 mod servers;
 mod store_memory;
 mod store_postgres;
