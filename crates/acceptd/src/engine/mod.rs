@@ -38,6 +38,7 @@ mod served;
 mod service;
 mod settle;
 mod story;
+mod submitted;
 mod tell;
 
 pub use accept::Submission;

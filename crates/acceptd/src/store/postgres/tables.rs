@@ -209,6 +209,12 @@ impl PostgresTables {
         self.wait(session.execute(sql, params)).map(drop)
     }
 
+    /// Sends what waits, and a statement that changes rows and answers them.
+    pub(super) fn change(&mut self, sql: &'static str, params: &[&dyn Bind]) -> Try<Vec<Row>> {
+        self.written = true;
+        self.read(sql, params)
+    }
+
     /// Commits everything as this version of the log.
     pub(super) fn commit(&mut self, entry: Vec<Write>) -> Try<()> {
         let mut writes = self.pending.take()?;
@@ -350,7 +356,8 @@ impl Tables for PostgresTables {
 
     fn abandon(&mut self, id: OperationId) -> Try<()> {
         let sql = "UPDATE events SET unrouted = NULL WHERE ordinal > $1 AND ordinal <= $1 + \
-            (SELECT span FROM operations WHERE ordinal = $1) AND unrouted IS NOT NULL";
+            (SELECT span FROM operations WHERE ordinal = $1) AND unrouted IS NOT NULL \
+            AND operation = (SELECT id FROM operations WHERE ordinal = $1)";
         self.execute(sql, &[&id.ordinal()])
     }
 
