@@ -30,7 +30,11 @@ bench: setup ## measure this machine; the figures of docs/performance.md
 	$(CARGO) build --release -p acceptd-server
 	target/release/acceptd bench
 
+bench-peers: setup ## measure acceptd on Postgres beside graphile-worker and pg-boss: one server, the same workloads
+	$(CARGO) build --release -p acceptd-server
+	ACCEPTD_BENCH_BIN=$(CURDIR)/target/release/acceptd tests/peers/run.sh
+
 ci: ## what the CI runs
 	.ci/run
 
-.PHONY: help setup check test test-fault demo bench ci
+.PHONY: help setup check test test-fault demo bench bench-peers ci

@@ -1,4 +1,5 @@
-//! What acceptd is tested with: the conformance suite of the stores, the model they are compared by, the fault harness.
+//! What acceptd is tested with: the conformance suite of the stores, the model they are compared by, the fault harness,
+//! and real servers.
 //!
 //! Everything here runs inside tests, so an expectation that fails panics.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test kit fails by panicking")]

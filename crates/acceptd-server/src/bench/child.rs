@@ -106,9 +106,12 @@ impl Drop for Server {
 }
 
 fn spawn(folder: &Path, arguments: &[String]) -> Result<(Child, SocketAddr)> {
-    let store = format!("sqlite:{}", folder.join("bench.db").display());
-    let mut child = Command::new(std::env::current_exe()?)
-        .args(["bench", "server", "--store", &store])
+    let mut command = Command::new(std::env::current_exe()?);
+    command.args(["bench", "server"]);
+    if !arguments.iter().any(|argument| argument == "--store") {
+        command.args(["--store", &format!("sqlite:{}", folder.join("bench.db").display())]);
+    }
+    let mut child = command
         .args(arguments)
         .stdout(Stdio::piped())
         .spawn()?;

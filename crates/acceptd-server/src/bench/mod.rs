@@ -10,6 +10,7 @@ mod flow;
 mod latency;
 mod limits;
 mod load;
+mod postgres;
 mod report;
 mod server;
 
@@ -53,6 +54,8 @@ enum Scenario {
     Backlog,
     /// What limits cost, and what a key that very many wait for does to everybody else.
     Limits,
+    /// One of these on PostgreSQL, as a line of JSON: what `tests/peers` compares.
+    Postgres(#[command(flatten)] postgres::PostgresArgs),
     /// The server that the others start.
     #[command(hide = true)]
     Server(#[command(flatten)] ServerArgs),
@@ -67,6 +70,7 @@ pub(crate) async fn run(args: BenchArgs) -> Result<()> {
     let seconds = Duration::from_secs(args.seconds);
     match args.scenario {
         Some(Scenario::Server(server)) => server::run(server).await,
+        Some(Scenario::Postgres(args)) => postgres::run(args, seconds).await,
         Some(Scenario::Accept) => accept::run(seconds).await,
         Some(Scenario::Drain) => drain::run().await,
         Some(Scenario::Observed) => drain::observed().await,

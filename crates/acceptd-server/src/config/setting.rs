@@ -250,7 +250,11 @@ impl Setting for StoreUrl {
         let written = text(node)?;
         match written.split_once(':') {
             Some(("sqlite", file)) if !file.is_empty() => Ok(Self(written.to_owned())),
-            _ => Err(format!("{:?} names no store; write sqlite:FILE", masked(written))),
+            Some(("postgres" | "postgresql", _)) => {
+                acceptd::store::postgres::check(written).map_err(|error| error.message().to_owned())?;
+                Ok(Self(written.to_owned()))
+            }
+            _ => Err(format!("{:?} names no store; write sqlite:FILE or postgres://…", masked(written))),
         }
     }
 

@@ -113,7 +113,7 @@ fn wrong_values_say_what_was_expected() {
         ("[server]\ninsecure = \"true\"", ":2: server.insecure: this must be true or false"),
         (
             "[store]\nurl = \"mysql://u:secret@h/d\"",
-            ":2: store.url: \"mysql://u:***@h/d\" names no store; write sqlite:FILE",
+            ":2: store.url: \"mysql://u:***@h/d\" names no store; write sqlite:FILE or postgres://…",
         ),
         ("[log]\nformat = \"xml\"", ":2: log.format: \"xml\" must be \"text\" or \"json\""),
         (

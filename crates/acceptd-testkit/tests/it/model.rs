@@ -5,6 +5,7 @@ use acceptd_testkit::model::{self, InMemory};
 use acceptd_testkit::store::reopen::Reopen;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 
+use crate::store_postgres::Schema;
 use crate::store_sqlite::File;
 use crate::suite::block_on;
 
@@ -14,8 +15,8 @@ fn seed() -> [u8; 32] {
     std::array::from_fn(byte)
 }
 
-fn hold(mut check: impl FnMut(&[model::Command]) -> Result<(), String>) {
-    let cases = std::env::var("ACCEPTD_MODEL_CASES").map_or(256, |cases| cases.parse().expect("a number of cases"));
+fn hold(cases: u32, mut check: impl FnMut(&[model::Command]) -> Result<(), String>) {
+    let cases = std::env::var("ACCEPTD_MODEL_CASES").map_or(cases, |cases| cases.parse().expect("a number of cases"));
     let seed = seed();
     let config = Config { cases, failure_persistence: None, max_shrink_iters: 20_000, ..Config::default() };
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &seed);
@@ -30,7 +31,7 @@ fn hold(mut check: impl FnMut(&[model::Command]) -> Result<(), String>) {
 
 #[test]
 fn the_memory_store_keeps_every_invariant() {
-    hold(|commands| {
+    hold(256, |commands| {
         let memory = InMemory::default();
         block_on(model::run(&[&memory as &dyn Reopen], commands))
     });
@@ -38,8 +39,19 @@ fn the_memory_store_keeps_every_invariant() {
 
 #[test]
 fn the_sqlite_store_does_what_the_memory_store_does() {
-    hold(|commands| {
+    hold(256, |commands| {
         let (memory, sqlite) = (InMemory::default(), File::quick());
         block_on(model::run(&[&memory as &dyn Reopen, &sqlite], commands))
+    });
+}
+
+#[test]
+fn the_postgres_store_does_what_the_memory_store_does() {
+    if Schema::new().is_none() {
+        return;
+    }
+    hold(48, |commands| {
+        let (memory, postgres) = (InMemory::default(), Schema::new().expect("there was one before"));
+        block_on(model::run(&[&memory as &dyn Reopen, &postgres], commands))
     });
 }

@@ -16,7 +16,9 @@ use crate::engine::observe::Observer;
 use crate::engine::pace::Pacer;
 use crate::engine::route::Router;
 use crate::engine::schemas::Schemas;
-use crate::engine::{Attempts, Changes, Engine, Inner, catalog, check_consumers, maintenance, submitted};
+use crate::engine::{
+    Attempts, Changes, Engine, Inner, catalog, check_consumers, elsewhere, maintenance, submitted,
+};
 use crate::limit::{Limit, Policy};
 use crate::store::{Register, Serving};
 #[cfg(feature = "testing")]
@@ -79,7 +81,7 @@ impl Default for Settings {
 /// Puts an engine together.
 pub struct Acceptd {
     store: Result<Arc<dyn Store>>,
-    clock: Arc<dyn Clock>,
+    clock: Option<Arc<dyn Clock>>,
     settings: Settings,
     chance: Chance,
     states: States,
@@ -105,7 +107,7 @@ impl Acceptd {
     fn on(store: Result<Arc<dyn Store>>) -> Self {
         Self {
             store,
-            clock: Arc::new(SteadyClock::default()),
+            clock: None,
             settings: Settings::default(),
             chance: Chance::default(),
             states: States::default(),
@@ -117,10 +119,10 @@ impl Acceptd {
         }
     }
 
-    /// Replaces the machine's clock.
+    /// Replaces the store's clock, which is the machine's unless the store is shared.
     #[must_use]
     pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
-        self.clock = clock;
+        self.clock = Some(clock);
         self
     }
 
@@ -265,7 +267,9 @@ impl Acceptd {
         let (limits, policies) = self.policies()?;
         let declared = self.declarations();
         let schemas = self.schemas(&declared)?;
-        let (store, now) = (self.store?, self.clock.now());
+        let store = self.store?;
+        let clock = self.clock.or_else(|| store.clock()).unwrap_or_else(|| Arc::new(SteadyClock::default()));
+        let now = clock.now();
         let servings: Vec<Serving> = self.consumers.iter().zip(&policies).map(serving).collect();
         let router = Router::new(&servings, declared.keys(), self.consumers.iter().flat_map(|c| &c.emits));
         let meter = EngineMeter::new(router.known());
@@ -280,7 +284,7 @@ impl Acceptd {
         let served = served.map(|served| (served.consumer().name.clone(), served)).collect();
         let engine = Engine(Arc::new(Inner {
             store,
-            clock: self.clock,
+            clock,
             settings: self.settings,
             chance: self.chance,
             node,
@@ -312,6 +316,7 @@ impl Acceptd {
         if others_submit {
             submitted::start(&engine);
         }
+        elsewhere::follow(&engine);
         Ok(engine)
     }
 }

@@ -49,6 +49,14 @@ impl Changes {
         self.0.inbox.send_replace(());
     }
 
+    /// Anything may have changed: other nodes did something.
+    pub(crate) fn touch_all(&self) {
+        self.notified();
+        if self.0.watched.load(Ordering::Acquire) > 0 {
+            self.0.lock().values().for_each(|sender| sender.send_replace(()));
+        }
+    }
+
     pub(crate) fn settled(&self, settled: &Settled) {
         self.touch(settled.delivery.operation);
         if !settled.notified.is_empty() {

@@ -20,6 +20,7 @@ mod chance;
 mod changes;
 mod control;
 mod dispatch;
+mod elsewhere;
 mod execute;
 mod gate;
 mod group;

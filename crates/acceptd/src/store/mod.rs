@@ -30,12 +30,14 @@ pub use submitted::{Submitted, Take, TakeSubmitted, Taken};
 pub use turnstile::{Granted, HoldId, KeyRef};
 pub use view::*;
 
+use tokio::sync::mpsc;
+
 use crate::catalog::{Day, Observation};
 use crate::clock::Uptime;
 use crate::limit::LimitChange;
-use crate::{Closure, DeliveryId, Error, NodeId, NotificationId, OperationId, ProgressReport, Result, Timestamp};
+use crate::{Clock, Closure, DeliveryId, Error, NodeId, NotificationId, OperationId, ProgressReport, Result, Timestamp};
 
-/// Opens the store that a URL names: `sqlite:FILE`, or `memory:` for tests.
+/// Opens the store that a URL names: `sqlite:FILE`, `postgres://…`, or `memory:` for tests.
 ///
 /// # Errors
 /// `InvalidArgument` for a URL that names no store; the store's own errors.
@@ -46,7 +48,7 @@ pub fn open(url: &str) -> Result<Arc<dyn Store>> {
         Some(("sqlite", path)) if !path.is_empty() => Ok(Arc::new(sqlite::SqliteStore::open(path)?)),
         #[cfg(feature = "postgres")]
         Some(("postgres" | "postgresql", _)) => Ok(Arc::new(postgres::PostgresStore::open(url)?)),
-        _ => Err(Error::invalid(format!("{url:?} names no store; write sqlite:FILE"))),
+        _ => Err(Error::invalid(format!("{url:?} names no store; write sqlite:FILE or postgres://…"))),
     }
 }
 
@@ -247,6 +249,17 @@ pub trait Store: Send + Sync + 'static {
     /// leaves it out of the answer.
     fn take_submitted(&self, _take: TakeSubmitted) -> Answer<'_, Vec<Taken>> {
         Box::pin(async { Ok(Vec::new()) })
+    }
+
+    /// The clock that the store's time goes by; None is the machine's.
+    fn clock(&self) -> Option<Arc<dyn Clock>> {
+        None
+    }
+
+    /// What other nodes do with the same store, as it becomes known here. It is given out once; None when no other
+    /// node can use the store.
+    fn elsewhere(&self) -> Option<mpsc::UnboundedReceiver<Elsewhere>> {
+        None
     }
 
     /// How much waits, and whether storing works. Cheap: asked before every accept.

@@ -92,6 +92,15 @@ pub struct Rescued {
     pub woken: Vec<String>,
 }
 
+/// What other nodes did, as far as this one has to do something by it. All that is watched may have changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// Consumers that may have something to run.
+    pub woken: Vec<String>,
+    /// Deliveries that were canceled while they ran, here or elsewhere.
+    pub stopped: Vec<DeliveryId>,
+}
+
 /// What registering found.
 #[derive(Debug, Clone, Default)]
 pub struct Registered {

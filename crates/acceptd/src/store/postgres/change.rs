@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::store::turnstile::Fact;
-use crate::{NodeId, Timestamp};
+use crate::{DeliveryId, NodeId, Timestamp};
 
 /// Something that changed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -15,6 +15,8 @@ pub(super) enum Change {
     Turnstile(Fact),
     /// A delivery of this consumer is due then, and not in line.
     Due(Arc<str>, Timestamp),
+    /// An attempt of this delivery is not wanted any more.
+    Stopped(DeliveryId),
     /// A node was alive then.
     Beat(NodeId, Timestamp),
     /// Consumers, nodes or pauses: they are read again.

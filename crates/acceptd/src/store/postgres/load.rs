@@ -16,9 +16,6 @@ const ALL_DUE: &str = "SELECT c.id, n.due FROM consumers c CROSS JOIN LATERAL (S
     WHERE state = 0 AND NOT ready AND consumer = c.id ORDER BY due, ordinal LIMIT 1) n";
 /// The version of the log, the last ordinal, and what waits or runs.
 pub(super) const STATE: &str = "SELECT version, last, backlog FROM log ORDER BY version DESC LIMIT 1";
-/// What waits or runs, and what waits for a consumer.
-pub(super) const BACKLOG: &str = "SELECT (SELECT count(*) FROM deliveries) + \
-    (SELECT count(*) FROM events WHERE unrouted IS NOT NULL)";
 const GROUPS: &str = "SELECT c.name, d.grp, count(*), min(CASE WHEN d.ordered THEN d.grp ELSE d.turn END), \
     max(d.priority), min(d.ordinal) FROM deliveries d JOIN consumers c ON c.id = d.consumer \
     WHERE d.state = 0 AND d.ready GROUP BY c.name, d.grp ORDER BY c.name, d.grp";
@@ -125,11 +122,11 @@ pub(super) async fn state(session: &Session) -> Try<(i64, i64, i64)> {
     }
 }
 
-/// The instant that a row of the log's clock shows.
-pub(super) async fn database_time(session: &Session) -> Try<Timestamp> {
-    let sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint";
+/// The store's time, as the database shows it now.
+pub(super) async fn time(session: &Session) -> Try<Timestamp> {
+    let sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint + skew FROM clock";
     match session.row(sql, &[]).await? {
         Some(row) => instant(&row, 0),
-        None => Ok(Timestamp::from_micros(0)),
+        None => Err(super::error::unreadable("the table clock has no row")),
     }
 }

@@ -18,10 +18,11 @@ use super::turnstile::Turnstile;
 use super::*;
 use crate::catalog::{Day, Observation};
 use crate::limit::LimitChange;
-use crate::{Delivery, Error, ErrorKind, Notification, Result, Timestamp};
+use crate::{Clock, Delivery, Error, ErrorKind, Notification, Result, Timestamp};
 
 mod accept_in;
 mod change;
+mod clock;
 mod claim;
 mod error;
 mod items;
@@ -43,6 +44,7 @@ mod tables;
 mod writer;
 
 pub use accept_in::{accept_in, accept_in_schema};
+use clock::DatabaseClock;
 use error::Try;
 use place::Place;
 use readers::{Reading, Readers};
@@ -84,11 +86,20 @@ struct Inner {
     /// None once it is being closed.
     commands: Option<mpsc::Sender<Box<dyn Request>>>,
     gauges: Arc<Gauges>,
-    turnstile: Arc<Mutex<Turnstile>>,
+    clock: Arc<DatabaseClock>,
     readers: Arc<Readers>,
     thread: Mutex<Option<JoinHandle<()>>>,
-    elsewhere: Mutex<Option<mpsc::UnboundedReceiver<Vec<String>>>>,
+    elsewhere: Mutex<Option<mpsc::UnboundedReceiver<Elsewhere>>>,
     runtime: Option<Runtime>,
+}
+
+/// Whether a URL can be read: `postgres://user:password@host:port/database`, with the parameters of libpq, `schema` and
+/// `pooler=transaction`.
+///
+/// # Errors
+/// `InvalidArgument` that says what is wrong.
+pub fn check(url: &str) -> Result<()> {
+    Place::of(url).map(drop)
 }
 
 impl PostgresStore {
@@ -108,7 +119,7 @@ impl PostgresStore {
     pub fn open_with(url: &str, options: Options) -> Result<Self> {
         let place = Place::of(url)?;
         let gauges = Arc::new(Gauges::default());
-        let turnstile = Arc::new(Mutex::new(Turnstile::default()));
+        let clock = Arc::new(DatabaseClock::default());
         let (sender, commands) = mpsc::channel(options.waiting_max.max(1));
         let (told, elsewhere) = mpsc::unbounded_channel();
         let (opened, is_open) = std::sync::mpsc::sync_channel(1);
@@ -119,7 +130,7 @@ impl PostgresStore {
             .build()
             .map_err(no_thread)?;
         let readers = Readers::new(place.clone(), options.readers, runtime.handle().clone());
-        let (name, shared) = (place.name(), (Arc::clone(&gauges), Arc::clone(&turnstile)));
+        let (name, shared) = (place.name(), (Arc::clone(&gauges), Arc::clone(&clock)));
         let batch_max = options.batch_max.max(1);
         let thread = std::thread::Builder::new().name("acceptd-store".to_owned()).spawn(move || {
             match open_writer(place, shared, told) {
@@ -136,7 +147,7 @@ impl PostgresStore {
             place: name,
             commands: Some(sender),
             gauges,
-            turnstile,
+            clock,
             readers,
             thread: Mutex::new(Some(thread)),
             elsewhere: Mutex::new(Some(elsewhere)),
@@ -261,8 +272,8 @@ fn no_thread(cause: std::io::Error) -> Error {
 /// The writer of a node, once the tables are there and read.
 fn open_writer(
     place: Place,
-    (gauges, turnstile): (Arc<Gauges>, Arc<Mutex<Turnstile>>),
-    told: mpsc::UnboundedSender<Vec<String>>,
+    (gauges, clock): (Arc<Gauges>, Arc<DatabaseClock>),
+    told: mpsc::UnboundedSender<Elsewhere>,
 ) -> Result<Writer> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(no_thread)?;
     let session = runtime.block_on(async {
@@ -273,7 +284,8 @@ fn open_writer(
     })?;
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let called = (format!("{}:{}", host.trim(), std::process::id()), env!("CARGO_PKG_VERSION").to_owned());
-    let book = PostgresBook::unread(PostgresTables::new(runtime, session, called), turnstile);
+    let tables = PostgresTables::new(runtime, session, called, clock);
+    let book = PostgresBook::unread(tables, Arc::default());
     let mut writer = Writer::new(book, place, gauges, told);
     writer.read_all()?;
     Ok(writer)
@@ -484,6 +496,14 @@ impl Store for PostgresStore {
 
     fn take_submitted(&self, take: TakeSubmitted) -> Answer<'_, Vec<super::Taken>> {
         Box::pin(self.write(Kind::Accept, move |book| submitted::take_all(book, &take)))
+    }
+
+    fn clock(&self) -> Option<Arc<dyn Clock>> {
+        Some(Arc::clone(&self.0.clock) as Arc<dyn Clock>)
+    }
+
+    fn elsewhere(&self) -> Option<mpsc::UnboundedReceiver<Elsewhere>> {
+        self.0.elsewhere.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     fn health(&self) -> Health {

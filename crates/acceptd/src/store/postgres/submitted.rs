@@ -101,7 +101,7 @@ fn submitted(row: &Row) -> Try<Submitted> {
 /// Takes those that no other node took.
 pub(super) fn take_all(book: &mut PostgresBook, all: &TakeSubmitted) -> Try<Vec<Taken>> {
     let ordinals: Vec<i64> = all.takes.iter().map(|take| take.submitted.id.ordinal()).collect();
-    let rows = book.tables.change(TAKE, &[&ordinals])?;
+    let rows = book.tables.read(TAKE, &[&ordinals])?;
     let mine: HashSet<OperationId> = rows.iter().map(|row| id(row, 0)).collect::<Try<_>>()?;
     let mut taken = Vec::with_capacity(mine.len());
     for one in all.takes.iter().filter(|one| mine.contains(&one.submitted.id)) {
@@ -116,7 +116,7 @@ pub(super) fn take_to_cancel(book: &mut PostgresBook, id: OperationId, now: Time
         Err(Stop::Refused(error)) if error.kind() == ErrorKind::NotFound => {}
         other => return other.map(drop),
     }
-    let rows = book.tables.change(TAKE, &[&vec![id.ordinal()]])?;
+    let rows = book.tables.read(TAKE, &[&vec![id.ordinal()]])?;
     let Some(mut submitted) = rows.first().map(submitted).transpose()? else { return Ok(()) };
     if submitted.id != id {
         return Err(Stop::HalfWay(crate::Error::not_found("operation", id)));

@@ -2,15 +2,17 @@
 //! be seen in, or until the commit; what a batch of commands will read by its id is read for all of them at once.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use tokio::runtime::Runtime;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::change::Change;
+use super::clock::{DatabaseClock, Look};
 use super::error::{Failure, Stop, Try};
 use super::pending::{Pending, Write};
-use super::row::{self, delivery_columns, event_columns, every, get, id, instant, operation_columns, text};
+use super::row::{self, delivery_columns, every, get, id, instant, operation_columns, text};
 use super::session::{Bind, Session};
 use super::{claim, load, query};
 use crate::delivery::{Attempt, State};
@@ -23,7 +25,7 @@ use crate::store::codes::Code as _;
 use crate::store::turnstile::{Fact, Head, Hold, HoldId, KeyRef, KeyRow, Turnstile};
 use crate::store::{IdempotencyKey, OperationView, plan};
 use crate::{
-    Closure, Data, Delivery, DeliveryId, Error, EventKey, NodeId, Notification, NotificationId, OperationId,
+    Closure, Data, Delivery, DeliveryId, EventKey, NodeId, Notification, NotificationId, OperationId,
     StoredEvent, Timestamp,
 };
 
@@ -36,17 +38,16 @@ pub(super) struct PostgresTables {
     /// Rows that were read in this transaction, or before it by whoever held the pen last.
     operations: HashMap<i64, Operation>,
     deliveries: HashMap<i64, Delivery>,
-    events: HashMap<i64, StoredEvent>,
     given: HashMap<(String, String), Option<OperationId>>,
     /// Whether this transaction has sent a write.
     written: bool,
     /// How this node is called, and the version of acceptd.
     called: (String, String),
+    clock: Arc<DatabaseClock>,
 }
 
 const OPERATIONS: &str = concat!("SELECT ", operation_columns!(), " FROM operations o WHERE o.ordinal = ANY($1)");
 const DELIVERIES: &str = concat!("SELECT ", delivery_columns!(), " FROM every_delivery d WHERE d.ordinal = ANY($1)");
-const EVENTS: &str = concat!("SELECT ", event_columns!(), " FROM events e WHERE e.ordinal = ANY($1)");
 const GIVEN: &str = "SELECT u.id, u.source, e.operation FROM unnest($1, $2) AS u(id, source) JOIN events e \
     ON e.given_id = u.id AND e.source = u.source AND e.given_id IS NOT NULL AND e.depth = 0";
 const KEPT_KEY: &str = "SELECT fingerprint, operation FROM idempotency WHERE scope = $1 AND key = $2 AND expires > $3";
@@ -66,10 +67,12 @@ const LEASE_OVER: &str = concat!(
     delivery_columns!(),
     " FROM deliveries d WHERE d.state = 1 AND d.node IS NULL AND d.lease <= $1 LIMIT $2"
 );
+/// When a node but this one was last alive.
+const ALIVE: &str = "SELECT max(heartbeat) FROM nodes WHERE id <> $1";
 const LIVE_OF: &str = concat!("SELECT ", delivery_columns!(), " FROM deliveries d WHERE d.consumer = $1");
 
 impl PostgresTables {
-    pub(super) fn new(runtime: Runtime, session: Session, called: (String, String)) -> Self {
+    pub(super) fn new(runtime: Runtime, session: Session, called: (String, String), clock: Arc<DatabaseClock>) -> Self {
         Self {
             runtime,
             session: Some(session),
@@ -77,10 +80,10 @@ impl PostgresTables {
             changes: Vec::new(),
             operations: HashMap::new(),
             deliveries: HashMap::new(),
-            events: HashMap::new(),
             given: HashMap::new(),
             written: false,
             called,
+            clock,
         }
     }
 
@@ -111,7 +114,6 @@ impl PostgresTables {
         self.written = false;
         self.operations.clear();
         self.deliveries.clear();
-        self.events.clear();
         self.given.clear();
     }
 
@@ -127,16 +129,12 @@ impl PostgresTables {
 
     /// The events of deliveries that were claimed.
     pub(super) fn claimed_events(&mut self, keys: &[EventKey]) -> Try<Vec<StoredEvent>> {
-        let missing: Vec<_> =
-            keys.iter().map(EventKey::ordinal).filter(|key| !self.events.contains_key(key)).collect();
-        if !missing.is_empty() {
-            let rows = self.read(EVENTS, &[&missing])?;
-            for event in every(&rows, row::event)? {
-                self.events.insert(event.key.ordinal(), event);
-            }
+        if keys.is_empty() {
+            return Ok(Vec::new());
         }
-        let found = keys.iter().map(|key| self.events.remove(&key.ordinal()).filter(|event| event.key == *key));
-        found.zip(keys).map(|(event, key)| event.ok_or_else(|| Error::not_found("event", key).into())).collect()
+        self.flush()?;
+        let session = self.session()?;
+        self.wait(query::events(session, keys))
     }
 
     /// Reads deliveries with their operations, as many commands of a batch will ask for them.
@@ -209,10 +207,25 @@ impl PostgresTables {
         self.wait(session.execute(sql, params)).map(drop)
     }
 
-    /// Sends what waits, and a statement that changes rows and answers them.
-    pub(super) fn change(&mut self, sql: &'static str, params: &[&dyn Bind]) -> Try<Vec<Row>> {
-        self.written = true;
-        self.read(sql, params)
+    /// Takes over the store's time.
+    pub(super) fn set_clock(&mut self) -> Try<()> {
+        let session = self.session()?;
+        let now = self.wait(load::time(session))?;
+        self.clock.set(now);
+        Ok(())
+    }
+
+    /// Compares this node's count of the store's time with the database's clock.
+    fn look_at_clock(&mut self, me: i64) -> Try<()> {
+        let alive = self.one(ALIVE, &[&small(me)], |row| row::instant_maybe(row, 0))?.flatten();
+        let session = self.session()?;
+        let shown = self.wait(load::time(session))?;
+        if let Look::WasSet(micros) = self.clock.look(shown, alive) {
+            let milliseconds = micros / 1_000;
+            tracing::warn!(milliseconds, "the database's clock was set; the store's time goes on as before");
+            self.execute("UPDATE clock SET skew = skew - $1", &[&micros])?;
+        }
+        Ok(())
     }
 
     /// Commits everything as this version of the log.
@@ -315,12 +328,10 @@ impl Tables for PostgresTables {
         Ok(())
     }
 
-    fn event(&mut self, key: EventKey, _whole: bool) -> Try<Option<StoredEvent>> {
-        let found = match self.events.get(&key.ordinal()) {
-            Some(found) => Some(found.clone()),
-            None => self.one(EVENTS, &[&vec![key.ordinal()]], row::event)?,
-        };
-        Ok(found.filter(|event| event.key == key))
+    fn event(&mut self, key: EventKey, whole: bool) -> Try<Option<StoredEvent>> {
+        self.flush()?;
+        let session = self.session()?;
+        self.wait(query::event(session, key, whole)).map(Some)
     }
 
     fn given(&mut self, id: &str, source: &str) -> Try<Option<OperationId>> {
@@ -414,6 +425,9 @@ impl Tables for PostgresTables {
         }
         self.note_due(after);
         self.keep(after);
+        if before.state == State::Running && after.state == State::Canceled {
+            self.changes.push(Change::Stopped(after.id));
+        }
         self.pending.change_delivery(fence, before, after, node.map(small));
         Ok(true)
     }
@@ -639,6 +653,7 @@ impl Tables for PostgresTables {
         self.written = true;
         let node_id = self.one(sql, &[&small(node), &now.as_micros()], |row| id::<NodeId>(row, 0))?;
         self.changes.extend(node_id.map(|node| Change::Beat(node, now)));
+        self.look_at_clock(node)?;
         let sql = "UPDATE consumers SET last_served = $2 WHERE id IN (SELECT consumer FROM serving WHERE node = $1)";
         self.execute(sql, &[&small(node), &now.as_micros()])
     }

@@ -20,6 +20,7 @@ use super::request::{Kind, PostgresBook, Request};
 use super::row::{get, id};
 use super::session::Bind;
 use super::{load, open};
+use crate::store::Elsewhere;
 use crate::store::book::lock;
 use crate::telemetry::{STORE_COMMIT_COMMANDS, STORE_COMMIT_SECONDS};
 use crate::{Error, fault};
@@ -50,8 +51,8 @@ pub(super) struct Writer {
     /// The version of the log that the book has seen.
     version: i64,
     gauges: std::sync::Arc<Gauges>,
-    /// Names consumers that other nodes made work for.
-    elsewhere: mpsc::UnboundedSender<Vec<String>>,
+    /// Told what other nodes did.
+    elsewhere: mpsc::UnboundedSender<Elsewhere>,
 }
 
 const PEN: &str = "SELECT pg_advisory_xact_lock($1)";
@@ -88,7 +89,7 @@ impl Writer {
         book: PostgresBook,
         place: Place,
         gauges: std::sync::Arc<Gauges>,
-        elsewhere: mpsc::UnboundedSender<Vec<String>>,
+        elsewhere: mpsc::UnboundedSender<Elsewhere>,
     ) -> Self {
         lock(&book.turnstile).record();
         Self { book, place, version: -1, gauges, elsewhere }
@@ -96,7 +97,7 @@ impl Writer {
 
     /// Reads everything anew, as of the present.
     pub(super) fn read_all(&mut self) -> crate::Result<()> {
-        let read = self.begin().and_then(|()| self.end_empty());
+        let read = self.begin().and_then(|()| Ok(self.book.tables.set_clock()?)).and_then(|()| self.end_empty());
         read.map_err(|gone| gone.failure.into())
     }
 
@@ -278,8 +279,8 @@ impl Writer {
             self.book.backlog = get(row, 2)?;
             self.gauges.backlog.store(self.book.backlog, Relaxed);
             self.book.forget_rows();
-            let woken = self.book.learn(changes)?;
-            let _ = self.elsewhere.send(woken);
+            let elsewhere = self.book.learn(changes)?;
+            let _ = self.elsewhere.send(elsewhere);
         }
         Ok(())
     }
@@ -292,8 +293,8 @@ impl Writer {
         self.book.ids.skip(last);
         self.book.forget(backlog)?;
         self.gauges.backlog.store(backlog, Relaxed);
-        let all = self.book.names.consumers.keys().cloned().collect();
-        let _ = self.elsewhere.send(all);
+        let woken = self.book.names.consumers.keys().cloned().collect();
+        let _ = self.elsewhere.send(Elsewhere { woken, stopped: Vec::new() });
         Ok(())
     }
 
@@ -370,9 +371,9 @@ impl Writer {
 }
 
 impl PostgresBook {
-    /// Learns what others changed. Answers the consumers that may have work by that.
-    fn learn(&mut self, changes: Vec<Change>) -> Try<Vec<String>> {
-        let (mut names, mut everything, mut woken) = (false, false, Vec::new());
+    /// Learns what others changed. Answers what this node has to do by that.
+    fn learn(&mut self, changes: Vec<Change>) -> Try<Elsewhere> {
+        let (mut names, mut everything, mut woken, mut stopped) = (false, false, Vec::new(), Vec::new());
         for change in changes {
             match change {
                 Change::Turnstile(fact) => woken.extend(lock(&self.turnstile).learn_fact(fact)),
@@ -387,6 +388,7 @@ impl PostgresBook {
                     Some((_, heartbeat)) => *heartbeat = at,
                     None => names = true,
                 },
+                Change::Stopped(delivery) => stopped.push(delivery),
                 Change::Names => names = true,
                 Change::Everything => everything = true,
             }
@@ -400,7 +402,7 @@ impl PostgresBook {
         }
         woken.sort_unstable();
         woken.dedup();
-        Ok(woken)
+        Ok(Elsewhere { woken, stopped })
     }
 }
 

@@ -77,10 +77,15 @@ BEGIN
 END
 $$;
 
+-- The store's time, which goes on when the database's clock is set.
+CREATE FUNCTION store_time() RETURNS timestamptz LANGUAGE sql VOLATILE AS $$
+    SELECT clock_timestamp() + skew * interval '1 microsecond' FROM clock
+$$;
+
 -- When it is due, in microseconds since 1970; NULL is at once.
 CREATE FUNCTION due_of(delay interval, at timestamptz) RETURNS bigint LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
-    due timestamptz := coalesce(at, clock_timestamp() + delay);
+    due timestamptz := coalesce(at, store_time() + delay);
 BEGIN
     IF delay IS NOT NULL AND at IS NOT NULL THEN
         RAISE EXCEPTION 'give either a delay or an instant, not both' USING ERRCODE = '22023';
@@ -97,7 +102,7 @@ $$;
 
 -- An ordinal in the part of each millisecond that nodes leave free: even, the next one is free, too.
 CREATE FUNCTION next_ordinal() RETURNS bigint LANGUAGE sql VOLATILE AS $$
-    SELECT ((extract(epoch FROM clock_timestamp()) * 1000)::bigint << 15) | 28672
+    SELECT ((extract(epoch FROM store_time()) * 1000)::bigint << 15) | 28672
         | ((nextval('submitted_number') & 2047) << 1)
 $$;
 
@@ -160,7 +165,7 @@ BEGIN
         INSERT INTO submitted (ordinal, operation, kind, data, owner, priority, due, created, source, given_id,
                                subject, extensions, key, fingerprint)
         VALUES (number, made, accept.type, convert_to(body, 'UTF8'), accept.owner, accept.priority, due,
-                (extract(epoch FROM clock_timestamp()) * 1000000)::bigint, accept.source, accept.id, accept.subject,
+                (extract(epoch FROM store_time()) * 1000000)::bigint, accept.source, accept.id, accept.subject,
                 accept.extensions::text, accept.idempotency_key, digest)
         ON CONFLICT (given_id, source) WHERE given_id IS NOT NULL DO NOTHING;
         IF FOUND THEN
