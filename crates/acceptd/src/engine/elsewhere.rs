@@ -12,8 +12,8 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub(crate) fn follow(engine: &Engine) {
     let Some(mut elsewhere) = engine.store().elsewhere() else { return };
     let engine = engine.clone();
-    let tracker = engine.0.tracker.clone();
-    tracker.spawn(async move {
+    // Not one of those that a shutdown waits for: attempts that end meanwhile are still told of.
+    tokio::spawn(async move {
         let stopped = engine.0.stopped.clone();
         let following = async {
             let mut news = Vec::new();
