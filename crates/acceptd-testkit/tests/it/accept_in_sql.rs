@@ -183,10 +183,7 @@ fn a_transaction_that_stays_open_keeps_nobody_from_anything() {
         while began.elapsed() < Duration::from_secs(5) {
             order += 2;
             let sql = shop.call(&format!(r#"'order.placed', '{{"order":{order}}}', idempotency_key => 'k{order}'"#));
-            let ids = [
-                id_of(&other, &sql).await,
-                engine.accept(typed(order + 1)).await.unwrap().operation.id,
-            ];
+            let ids = [id_of(&other, &sql).await, engine.accept(typed(order + 1)).await.unwrap().operation.id];
             for id in ids {
                 let monitor = engine.wait_for_end(id, Duration::from_secs(2)).await.unwrap();
                 assert_eq!(monitor.status, Status::Succeeded, "while another transaction was open");
@@ -345,7 +342,10 @@ fn a_plain_role_needs_the_one_function_only() {
         assert_eq!(refusal(&client, &call).await.0, "42501", "nobody has it without being given it");
         shop.server.sql(&format!("GRANT EXECUTE ON FUNCTION {schema}.accept TO {role}"));
         // Whatever the caller puts in front of it, the function finds its own tables.
-        client.batch_execute("CREATE TEMP TABLE submitted (x integer); CREATE TEMP TABLE types (name text)").await.unwrap();
+        client
+            .batch_execute("CREATE TEMP TABLE submitted (x integer); CREATE TEMP TABLE types (name text)")
+            .await
+            .unwrap();
         client.batch_execute("SET search_path TO pg_temp").await.unwrap();
         let id = id_of(&client, &call).await;
         assert_eq!(end(&engine, id).await.status, Status::Succeeded);
@@ -451,7 +451,8 @@ fn sixteen_callers_and_two_nodes_deliver_each_once() {
         for id in &ids {
             assert_eq!(end(&nodes[0], *id).await.status, Status::Succeeded);
         }
-        let expected: BTreeMap<i32, u32> = (0..CALLERS * EACH).filter(|order| order % 5 != 0).map(|order| (order, 1)).collect();
+        let expected: BTreeMap<i32, u32> =
+            (0..CALLERS * EACH).filter(|order| order % 5 != 0).map(|order| (order, 1)).collect();
         assert_eq!(shop.deliveries(), expected);
         assert_eq!(shop.orders(), expected.len().to_string());
         let count = |table: &str| shop.server.sql(&format!("SELECT count(*) FROM {}.{table}", shop.schema));

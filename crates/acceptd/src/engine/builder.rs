@@ -16,9 +16,7 @@ use crate::engine::observe::Observer;
 use crate::engine::pace::Pacer;
 use crate::engine::route::Router;
 use crate::engine::schemas::Schemas;
-use crate::engine::{
-    Attempts, Changes, Engine, Inner, catalog, check_consumers, elsewhere, maintenance, submitted,
-};
+use crate::engine::{Attempts, Changes, Engine, Inner, catalog, check_consumers, elsewhere, maintenance, submitted};
 use crate::limit::{Limit, Policy};
 use crate::store::{Register, Serving};
 #[cfg(feature = "testing")]

@@ -67,6 +67,7 @@ pub fn take(take: &Take, now: Timestamp, ids: &mut Ids) -> NewOperation {
     // Its clock may be ahead of this one.
     let (created, kind) = (submitted.created.min(now), submitted.draft.kind.to_string());
     let mut operation = Operation::new(submitted.id, kind, submitted.owner.clone(), submitted.priority, created);
+    operation.unrouted = u32::from(take.routes.is_empty());
     let event = StoredEvent {
         key: ids.at(submitted.id.ordinal() + 1),
         operation: operation.id,

@@ -40,9 +40,10 @@ pub async fn accept_in_schema(
     let data = draft.data.as_ref().map(|data| text_of(&data.bytes)).transpose()?;
     let extensions = match draft.extensions.is_empty() {
         true => None,
-        false => Some(serde_json::to_string(&draft.extensions).map_err(|error| {
-            Error::invalid("the event's extensions can't be written as JSON").caused_by(error)
-        })?),
+        false => Some(
+            serde_json::to_string(&draft.extensions)
+                .map_err(|error| Error::invalid("the event's extensions can't be written as JSON").caused_by(error))?,
+        ),
     };
     let due = submission.due.map(Timestamp::as_micros);
     let key = submission.idempotency.as_ref().map(|(_, key, _)| key.as_str());

@@ -166,8 +166,14 @@ pub(super) async fn result_of(session: &Session, id: DeliveryId) -> Try<Option<D
     row.map(|row| row::data(&row, 0)).transpose()
 }
 
-const FIRST_EVENTS: &str =
-    concat!("SELECT ", event_columns!(), " FROM events e WHERE ", first!("e.ordinal"), event_of!(), " ORDER BY e.ordinal");
+const FIRST_EVENTS: &str = concat!(
+    "SELECT ",
+    event_columns!(),
+    " FROM events e WHERE ",
+    first!("e.ordinal"),
+    event_of!(),
+    " ORDER BY e.ordinal"
+);
 const LATER_EVENTS: &str = concat!("SELECT ", event_columns!(), " FROM events e WHERE e.later = $1 ORDER BY e.ordinal");
 const FIRST_ATTEMPTS: &str = concat!("SELECT ", attempt_columns!(), " FROM attempts a WHERE ", first!("a.delivery"));
 const LATER_ATTEMPTS: &str = concat!(
