@@ -1,5 +1,5 @@
-//! Takes what was submitted in the store by others than this engine's callers: checks and routes it like an accept. What
-//! an accept would refuse becomes a dead letter, because nobody waits for the refusal any more.
+//! Takes up what was submitted in the store by others than this engine's callers: checks and routes it like an accept.
+//! What an accept would refuse becomes a dead letter, because nobody waits for the refusal any more.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Operations that were submitted in SQL, see `0002_accept.sql`: how a node finds them, takes them, and shows those that
-//! no node has taken yet.
+//! Operations that were submitted in SQL, see `0002_accept.sql`: how a node finds them, takes them up, and shows those
+//! that no node has taken yet.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
@@ -37,8 +37,9 @@ pub(super) const WAITING: &str = concat!(
     "SELECT ",
     submitted_columns!(),
     " FROM (SELECT DISTINCT f.ordinal FROM unnest($1, $2) AS u(low, high) CROSS JOIN LATERAL \
-     (SELECT x.ordinal FROM submitted x WHERE x.kind >= u.low AND x.kind < u.high ORDER BY x.kind, x.ordinal LIMIT $3) f \
-     ORDER BY f.ordinal LIMIT $3) w JOIN submitted s ON s.ordinal = w.ordinal ORDER BY s.ordinal"
+     (SELECT x.ordinal FROM submitted x WHERE x.kind >= u.low AND x.kind < u.high \
+     ORDER BY x.kind, x.ordinal LIMIT $3) f ORDER BY f.ordinal LIMIT $3) w \
+     JOIN submitted s ON s.ordinal = w.ordinal ORDER BY s.ordinal"
 );
 const TAKE: &str = concat!("DELETE FROM submitted s WHERE s.ordinal = ANY($1) RETURNING ", submitted_columns!());
 const ONE: &str = concat!("SELECT ", submitted_columns!(), " FROM submitted s WHERE s.ordinal = $1");
