@@ -143,7 +143,7 @@ impl Writer {
             }
             tracing::debug!(failure = ?gone.failure, tried, "the database could not do it; it is tried again");
             let pause = PAUSE * u32::try_from(tried).unwrap_or(1);
-            self.book.tables.wait(tokio::time::sleep(pause));
+            self.book.tables.wait(async { tokio::time::sleep(pause).await });
         }
     }
 
@@ -213,7 +213,7 @@ impl Writer {
                 Ok(found) => return found,
                 Err(gone) => self.give_up(&gone.failure),
             }
-            self.book.tables.wait(tokio::time::sleep(PAUSE));
+            self.book.tables.wait(async { tokio::time::sleep(PAUSE).await });
         }
         false
     }
