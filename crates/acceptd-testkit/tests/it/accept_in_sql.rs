@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use acceptd::engine::Monitor;
 use acceptd::store::postgres::{PostgresStore, accept_in_schema};
-use acceptd::store::{DeadLetters, Page};
+use acceptd::store::{Accept, DeadLetters, Page};
 use acceptd::{
-    Acceptd, Done, Engine, ErrorKind, Event, EventDeclaration, Failure, OperationId, Outcome, State, Status, Submission,
+    Acceptd, Done, Draft, Engine, ErrorKind, Event, EventDeclaration, Failure, OperationId, Outcome, State, Status,
+    Store as _, Submission,
 };
 use acceptd_testkit::servers::postgres::Postgres;
 use acceptd_testkit::servers::{Server, available};
@@ -409,11 +410,54 @@ fn from_rust_by_a_transaction_of_its_driver() {
         assert!(chain.attempts[0].started >= due, "{:?} before {due:?}", chain.attempts[0].started);
         assert_eq!(chain.deliveries[0].due, due);
         let transaction = client.transaction().await.unwrap();
-        let unknown = Submission { events: vec![acceptd::Draft::new("order.place")], ..Submission::default() };
+        let unknown = Submission { events: vec![Draft::new("order.place")], ..Submission::default() };
         let error = accept_in_schema(&transaction, &shop.schema, &unknown).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidArgument);
         assert!(error.message().ends_with("(Known types that are most like it: order.placed)"), "{error}");
         transaction.rollback().await.unwrap();
+        engine.shut_down(PATIENCE).await;
+    });
+}
+
+#[test]
+fn what_lies_between_the_rows_of_a_large_operation_is_not_its_own() {
+    const MANY: usize = 30_000;
+    let Some(shop) = Shop::new() else { return };
+    block_on(async {
+        let store = PostgresStore::open(&shop.url).unwrap();
+        let engine = shop.start().await;
+        let now = engine.now();
+        let accept = Accept {
+            events: (0..MANY).map(|_| Draft::new("large.one").into()).collect(),
+            owner: None,
+            due: now,
+            priority: 0,
+            idempotency: None,
+            backlog_max: u64::MAX,
+            now,
+        };
+        let large = store.accept(accept).await.unwrap().operation.id;
+        // The first ordinal that its accept left free, as a call in the same millisecond may have got it.
+        let free = (large.ordinal() >> 15 << 15) + 28_672;
+        let schema = &shop.schema;
+        let id = shop.server.sql(&format!(
+            "INSERT INTO {schema}.submitted (ordinal, operation, kind, data, priority, created, source) \
+             VALUES ({free}, {schema}.id_of({free}), 'order.placed', '{{\"order\":1}}', 0, 0, '/shop') \
+             RETURNING operation"
+        ));
+        let small: OperationId = id.parse().unwrap();
+        assert_eq!(small.ordinal(), free);
+        assert_eq!(end(&engine, small).await.status, Status::Succeeded);
+        assert_eq!(store.chain(large).await.unwrap().events.len(), MANY);
+        let page = store.items(large, Some(free - 1), 1).await.unwrap();
+        assert_eq!(page.items[0].event.operation, large);
+        // It goes without taking the other's event along.
+        store.cancel(large, engine.now()).await.unwrap();
+        let keep = format!("UPDATE {schema}.operations SET closed = NULL WHERE ordinal = {free}");
+        shop.server.sql(&keep);
+        let later = engine.now() + Duration::from_secs(1);
+        assert_eq!(store.prune(later, later, 1_000).await.unwrap(), 1);
+        assert_eq!(store.chain(small).await.unwrap().events.len(), 1);
         engine.shut_down(PATIENCE).await;
     });
 }
