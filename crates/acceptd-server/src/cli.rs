@@ -26,6 +26,7 @@ pub(crate) mod output;
 pub(crate) mod paint;
 mod send;
 mod serve;
+mod store;
 pub(crate) mod story;
 mod stream;
 mod watch;
@@ -71,6 +72,8 @@ enum Command {
     Bench(crate::bench::BenchArgs),
     /// Check the configuration, or print what is in effect
     Config(config::ConfigCommand),
+    /// Move a backlog to another store
+    Store(store::StoreCommand),
     /// Print a completion script for a shell
     Completions(completions::Completions),
     /// Print what the exit codes mean
@@ -173,6 +176,7 @@ async fn run(cli: Cli) -> Result {
         Command::Dev(dev) => dev.run(&console).await,
         Command::Bench(bench) => bench::run(bench).await,
         Command::Config(config) => config.run(&console),
+        Command::Store(store) => store.run(&console).await,
         Command::Completions(completions) => completions.run(&mut Cli::command()),
         Command::ExitCodes => console.line(EXIT_CODES).map(|()| Exit::Ok),
         Command::Client(command) => {

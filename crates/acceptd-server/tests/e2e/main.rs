@@ -9,4 +9,5 @@ mod demo;
 mod limits;
 mod process;
 mod serving;
+mod store;
 mod story;

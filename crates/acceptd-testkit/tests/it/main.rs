@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 mod accept_in_sql;
+mod copy;
 mod model;
+mod nodes;
 mod servers;
 mod store_memory;
 mod store_postgres;

@@ -12,12 +12,16 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub(crate) fn follow(engine: &Engine) {
     let Some(mut elsewhere) = engine.store().elsewhere() else { return };
     let engine = engine.clone();
-    // Not one of those that a shutdown waits for: attempts that end meanwhile are still told of.
     tokio::spawn(async move {
         let stopped = engine.0.stopped.clone();
         let following = async {
             let mut news = Vec::new();
             while elsewhere.recv_many(&mut news, 64).await > 0 {
+                if news.iter().any(|one| one.gates)
+                    && let Err(error) = engine.heartbeat().await
+                {
+                    tracing::debug!(%error, "which gates are shut elsewhere is learned later");
+                }
                 news.drain(..).for_each(|one| engine.learn(one));
                 engine.0.changes.touch_all();
                 tokio::time::sleep(PAUSE).await;

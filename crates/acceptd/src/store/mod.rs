@@ -15,6 +15,8 @@ mod book;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod codes;
 mod command;
+#[cfg(all(feature = "sqlite", feature = "postgres"))]
+pub mod copy;
 pub mod memory;
 pub mod plan;
 #[cfg(feature = "postgres")]

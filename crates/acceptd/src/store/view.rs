@@ -99,6 +99,8 @@ pub struct Elsewhere {
     pub woken: Vec<String>,
     /// Deliveries that were canceled while they ran, here or elsewhere.
     pub stopped: Vec<DeliveryId>,
+    /// Whether gates of consumers may have been shut or opened.
+    pub gates: bool,
 }
 
 /// What registering found.

@@ -16,6 +16,7 @@ pub(in crate::store) const SLICE: usize = 2_000;
 /// Enters a node; root events that wait for one of its consumers are routed by [`route_waiting`].
 pub(in crate::store) fn register<T: Tables>(book: &mut Book<T>, register: &Register) -> Try<(), T> {
     declare(book, register)?;
+    book.serving.clone_from(&register.consumers);
     let mut consumers = Vec::new();
     for name in names_of(register) {
         let consumer = book.consumer(name)?;
@@ -106,16 +107,17 @@ fn note_absence<T: Tables>(book: &mut Book<T>, consumer: i64, register: &Registe
     Ok(())
 }
 
-/// Gives root events that no consumer took to those that match now: at most [`SLICE`] of them. Answers how many.
-pub(in crate::store) fn route_waiting<T: Tables>(book: &mut Book<T>, register: &Register) -> Try<usize, T> {
+/// Gives root events that no consumer took to those of this node that match: at most [`SLICE`] of them. Answers how
+/// many.
+pub(in crate::store) fn route_waiting<T: Tables>(book: &mut Book<T>, now: Timestamp) -> Try<usize, T> {
     let (mut routed, mut kind) = (0, String::new());
     while let Some(next) = book.tables.next_unrouted(&kind)? {
         kind = next;
-        if !register.consumers.iter().any(|serving| serving.takes(&kind)) {
+        if !book.serving.iter().any(|serving| serving.takes(&kind)) {
             continue;
         }
         for unrouted in book.tables.unrouted(&kind, SLICE - routed)? {
-            route(book, register, &unrouted)?;
+            route(book, &unrouted, now)?;
             routed += 1;
         }
         if routed >= SLICE {
@@ -125,29 +127,29 @@ pub(in crate::store) fn route_waiting<T: Tables>(book: &mut Book<T>, register: &
     Ok(routed)
 }
 
-fn route<T: Tables>(book: &mut Book<T>, register: &Register, unrouted: &Unrouted) -> Try<(), T> {
+fn route<T: Tables>(book: &mut Book<T>, unrouted: &Unrouted, now: Timestamp) -> Try<(), T> {
     let Unrouted { key, operation, due } = unrouted;
     let mut operation = book.operation(*operation)?;
     let event = book.event(*key, true)?;
-    let routes = routes_for(&event.draft, operation.owner.as_deref(), register);
+    let routes = routes_for(&event.draft, operation.owner.as_deref(), &book.serving);
     operation.unrouted = operation.unrouted.saturating_sub(1);
     let mut deliveries = Vec::new();
-    let times = ((*due).max(register.now), register.now);
+    let times = ((*due).max(now), now);
     plan::route(key, &routes, &mut operation, times, &mut book.ids, &mut deliveries);
-    let (notifications, concluded) = plan::routed(&mut operation, register.now, &mut book.ids);
+    let (notifications, concluded) = plan::routed(&mut operation, now, &mut book.ids);
     notifications.iter().try_for_each(|notification| book.tables.add_notification(notification))?;
     book.change_operation(operation.clone())?;
     deliveries.iter().try_for_each(|delivery| book.add_delivery(delivery, true))?;
     book.tables.routed(*key)?;
     if concluded {
-        book.announce(&operation, register.now)?;
+        book.announce(&operation, now)?;
     }
     book.backlog -= 1;
     Ok(())
 }
 
-fn routes_for(draft: &Draft, owner: Option<&str>, register: &Register) -> Vec<Route> {
-    let takers = register.consumers.iter().filter(|serving| serving.takes(&draft.kind));
+fn routes_for(draft: &Draft, owner: Option<&str>, serving: &[Serving]) -> Vec<Route> {
+    let takers = serving.iter().filter(|serving| serving.takes(&draft.kind));
     takers.map(|serving| serving.route_anyway(draft, owner)).collect()
 }
 

@@ -67,6 +67,8 @@ pub(super) struct Book<T> {
     pub(super) turnstile: Arc<Mutex<Turnstile>>,
     /// The consumers that take the ends of operations.
     takers: Vec<Serving>,
+    /// The consumers that this node serves.
+    pub(super) serving: Vec<Serving>,
     /// Rows that a planted bug keeps back until after the commit.
     deferred: Vec<(Vec<StoredEvent>, Vec<Delivery>)>,
     running: HashMap<i64, Delivery>,
@@ -100,6 +102,7 @@ impl<T: Tables> Book<T> {
             backlog,
             turnstile,
             takers: Vec::new(),
+            serving: Vec::new(),
             deferred: Vec::new(),
             running: HashMap::new(),
             operations: HashMap::new(),
@@ -118,6 +121,7 @@ impl<T: Tables> Book<T> {
             backlog: 0,
             turnstile,
             takers: Vec::new(),
+            serving: Vec::new(),
             deferred: Vec::new(),
             running: HashMap::new(),
             operations: HashMap::new(),

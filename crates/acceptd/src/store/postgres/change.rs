@@ -15,6 +15,8 @@ pub(super) enum Change {
     Turnstile(Fact),
     /// A delivery of this consumer is due then, and not in line.
     Due(Arc<str>, Timestamp),
+    /// A root event waits for a consumer that the node which accepted it does not serve.
+    Unrouted,
     /// An attempt of this delivery is not wanted any more.
     Stopped(DeliveryId),
     /// A node was alive then.
@@ -23,4 +25,11 @@ pub(super) enum Change {
     Names,
     /// Limits, or how consumers wait: all of it is read again.
     Everything,
+}
+
+impl Change {
+    /// Whether another node, or who watches there, may have something to do by it.
+    pub(super) fn is_for_others(&self) -> bool {
+        !matches!(self, Self::Beat(..))
+    }
 }

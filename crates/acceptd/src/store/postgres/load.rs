@@ -122,6 +122,11 @@ pub(super) async fn state(session: &Session) -> Try<(i64, i64, i64)> {
     }
 }
 
+/// The newest version of the log.
+pub(super) async fn newest(session: &Session) -> Try<i64> {
+    state(session).await.map(|(version, ..)| version)
+}
+
 /// The store's time, as the database shows it now.
 pub(super) async fn time(session: &Session) -> Try<Timestamp> {
     let sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint + skew FROM clock";

@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use super::book::claim::{Taken, claim};
 use super::book::{accept, control, end, limits, lock, settle};
@@ -24,6 +24,8 @@ mod accept_in;
 mod change;
 mod clock;
 mod claim;
+#[cfg(feature = "sqlite")]
+pub(super) mod copy;
 mod error;
 mod items;
 mod list;
@@ -212,7 +214,7 @@ impl PostgresStore {
                 if is_first {
                     control::register(book, &this)?;
                 }
-                Ok((control::route_waiting(book, &this)?, control::woken(book, &this)?))
+                Ok((control::route_waiting(book, this.now)?, control::woken(book, &this)?))
             });
             let (slice, woken) = slice.await?;
             routed += slice;
@@ -276,17 +278,16 @@ fn open_writer(
     told: mpsc::UnboundedSender<Elsewhere>,
 ) -> Result<Writer> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(no_thread)?;
-    let session = runtime.block_on(async {
-        let (session, drive) = open::connect(&place).await?;
-        tokio::spawn(drive);
-        open::migrate(&session, &place).await?;
-        Ok::<_, Error>(session)
+    let heard: Arc<Notify> = Arc::default();
+    runtime.block_on(async {
+        let session = open::connect(&place, Arc::default()).await?;
+        open::migrate(&session, &place).await
     })?;
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let called = (format!("{}:{}", host.trim(), std::process::id()), env!("CARGO_PKG_VERSION").to_owned());
-    let tables = PostgresTables::new(runtime, session, called, clock);
+    let tables = PostgresTables::new(runtime, called, clock);
     let book = PostgresBook::unread(tables, Arc::default());
-    let mut writer = Writer::new(book, place, gauges, told);
+    let mut writer = Writer::new(book, place, gauges, told, heard);
     writer.read_all()?;
     Ok(writer)
 }

@@ -1,10 +1,14 @@
 //! Connecting, and bringing the schema up to date.
 
 use std::fmt::Write as _;
+use std::pin::Pin;
+use std::sync::Arc;
 
 use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Notify;
 use tokio_postgres::config::SslMode;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::{AsyncMessage, Client, Connection, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::error::{self, Try};
@@ -37,35 +41,42 @@ const SETTINGS: [(&str, &str); 11] = [
     ("client_min_messages", "warning"),
 ];
 
-/// A session with acceptd's settings. The connection is driven by whoever polls the second part.
-pub(super) async fn connect(place: &Place) -> Result<(Session, impl Future<Output = ()> + Send + 'static)> {
-    let (client, drive) = connect_client(place).await?;
+/// A session with acceptd's settings, driven by the runtime that this runs in. `heard` is told of other nodes' calls.
+pub(super) async fn connect(place: &Place, heard: Arc<Notify>) -> Result<Session> {
+    let wrong = |cause| error::at_open(&place.name(), cause);
+    let (client, driver): (Client, Driver) = if place.config.get_ssl_mode() == SslMode::Disable {
+        let (client, connection) = place.config.connect(NoTls).await.map_err(wrong)?;
+        (client, Box::pin(drive(connection, heard)))
+    } else {
+        let (client, connection) = place.config.connect(tls(place)?).await.map_err(wrong)?;
+        (client, Box::pin(drive(connection, heard)))
+    };
     let local = if place.pooled { "LOCAL " } else { "" };
     let mut settings = format!("SET {local}search_path TO {};", place.schema);
     for (name, value) in SETTINGS {
         let _ = write!(settings, "SET {local}{name} TO {value};");
     }
-    let session = Session::new(client, place.pooled, settings);
-    Ok((session, drive))
+    tokio::spawn(driver);
+    let session = Session::new(client, place.pooled, settings).await.map_err(|stop| at_open(place, stop))?;
+    Ok(session)
 }
 
-async fn connect_client(place: &Place) -> Result<(Client, impl Future<Output = ()> + Send + 'static)> {
-    let wrong = |cause| error::at_open(&place.name(), cause);
-    let (client, drive): (Client, std::pin::Pin<Box<dyn Future<Output = ()> + Send>>) =
-        if place.config.get_ssl_mode() == SslMode::Disable {
-            let (client, connection) = place.config.connect(NoTls).await.map_err(wrong)?;
-            (client, Box::pin(driven(connection)))
-        } else {
-            let (client, connection) = place.config.connect(tls(place)?).await.map_err(wrong)?;
-            (client, Box::pin(driven(connection)))
-        };
-    Ok((client, drive))
-}
+/// What must be polled for a session to get anywhere.
+type Driver = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Its end is seen by whoever uses the session.
-async fn driven<E: std::fmt::Display>(connection: impl Future<Output = std::result::Result<(), E>>) {
-    if let Err(error) = connection.await {
-        tracing::debug!(%error, "a connection to the database ended");
+/// Drives a connection until it ends, which is seen by whoever uses the session.
+async fn drive<S, T>(mut connection: Connection<S, T>, heard: Arc<Notify>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    loop {
+        match std::future::poll_fn(|context| connection.poll_message(context)).await {
+            Some(Ok(AsyncMessage::Notification(_))) => heard.notify_one(),
+            Some(Ok(_)) => {}
+            Some(Err(error)) => return tracing::debug!(%error, "a connection to the database ended"),
+            None => return,
+        }
     }
 }
 
@@ -73,7 +84,7 @@ fn tls(place: &Place) -> Result<MakeRustlsConnect> {
     let wrong = |what: &str, cause: Box<dyn std::error::Error + Send + Sync>| {
         Error::new(ErrorKind::InvalidArgument, what.to_owned()).caused_by(cause)
     };
-    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let config = config.map_err(|error| wrong("TLS can't be used", error.into()))?;
     let Some(file) = &place.root_cert else {

@@ -80,6 +80,11 @@ impl Place {
         format!("postgres://{host}:{port}/{database}")
     }
 
+    /// The channel that nodes call one another on.
+    pub(super) fn channel(&self) -> String {
+        format!("acceptd_{}", self.schema)
+    }
+
     /// The key of the lock that whoever writes to this schema holds: the same for every node.
     pub(super) fn pen(&self) -> i64 {
         let digest = self.schema.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |digest, byte| {

@@ -63,12 +63,8 @@ impl Readers {
     }
 
     async fn open(&self) -> Result<Session> {
-        let (place, runtime) = (self.place.clone(), self.runtime.clone());
-        let opening = self.runtime.spawn(async move {
-            let (session, drive) = open::connect(&place).await?;
-            runtime.spawn(drive);
-            Ok(session)
-        });
+        let place = self.place.clone();
+        let opening = self.runtime.spawn(async move { open::connect(&place, Arc::default()).await });
         opening.await.unwrap_or_else(|_| Err(error::closed()))
     }
 

@@ -38,6 +38,15 @@ macro_rules! delivery_columns {
     };
 }
 
+/// The same of `deliveries` that wait: no node runs them, and whoever asks knows the consumer's name.
+macro_rules! waiting_columns {
+    () => {
+        "d.id, d.operation, d.event, ''::text, d.weight, d.priority, d.state, d.attempts, d.max_attempts, d.fence, \
+         d.since, d.due, d.waiting_since, NULL::uuid, d.lease, d.throttled_since, d.progress, d.grp, d.turn, \
+         d.ordered, d.deadline, d.held_by"
+    };
+}
+
 macro_rules! event_columns {
     () => {
         "e.id, e.operation, e.cause, e.depth, e.accepted, e.kind, e.source, e.given_id, e.subject, e.time, \
@@ -69,6 +78,7 @@ macro_rules! notification_columns {
 
 pub(super) use {
     attempt_columns, delivery_columns, event_columns, event_head_columns, notification_columns, operation_columns,
+    waiting_columns,
 };
 
 /// An operation and how many ordinals after its own its root events and deliveries have.
@@ -249,7 +259,7 @@ pub(super) fn json_maybe<T: DeserializeOwned>(row: &Row, at: usize) -> Try<Optio
 
 /// Text as a column can hold it: PostgreSQL refuses the character NUL, so each becomes `U+2400`, its picture, and
 /// is read as that. What a column is compared with goes through here, too.
-pub(super) fn text(text: &str) -> Cow<'_, str> {
+pub(in crate::store) fn text(text: &str) -> Cow<'_, str> {
     match text.contains('\0') {
         true => Cow::Owned(text.replace('\0', "\u{2400}")),
         false => Cow::Borrowed(text),

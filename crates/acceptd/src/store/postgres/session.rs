@@ -1,10 +1,11 @@
 //! One connection: statements are prepared once, and those that don't need each other's answers share a round trip.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
 use futures_util::future::try_join_all;
+#[cfg(feature = "sqlite")]
+use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row, Statement};
 use uuid::Uuid;
@@ -66,26 +67,23 @@ pub(super) struct Session {
     prepared: Option<Mutex<HashMap<&'static str, Statement>>>,
     /// Settings, which hold for the session, or behind a pooler for each transaction.
     settings: String,
-    /// Whether the session has its settings.
-    is_set: AtomicBool,
 }
 
 impl Session {
     /// A session on a connection; `pooled` when a pooler may give each transaction another server process.
-    pub(super) fn new(client: Client, pooled: bool, settings: String) -> Self {
-        Self { client, prepared: (!pooled).then(Mutex::default), settings, is_set: AtomicBool::new(false) }
+    pub(super) async fn new(client: Client, pooled: bool, settings: String) -> Try<Self> {
+        if !pooled {
+            client.batch_execute(&settings).await?;
+        }
+        Ok(Self { client, prepared: (!pooled).then(Mutex::default), settings })
     }
 
     /// Begins a transaction of this kind: with an isolation level, or as the server does.
     pub(super) async fn begin(&self, kind: &str) -> Try<()> {
-        if self.prepared.is_some() {
-            if !self.is_set.load(Relaxed) {
-                self.simple(&self.settings).await?;
-                self.is_set.store(true, Relaxed);
-            }
-            return self.simple(&format!("BEGIN {kind}")).await;
+        match self.prepared.is_some() {
+            true => self.simple(&format!("BEGIN {kind}")).await,
+            false => self.simple(&format!("BEGIN {kind}; {}", self.settings)).await,
         }
-        self.simple(&format!("BEGIN {kind}; {}", self.settings)).await
     }
 
     /// Whether the connection is gone.
@@ -111,6 +109,12 @@ impl Session {
     /// The first row of a query.
     pub(super) async fn row(&self, sql: &'static str, params: &[&dyn Bind]) -> Try<Option<Row>> {
         Ok(self.rows(sql, params).await?.into_iter().next())
+    }
+
+    /// The way into a table for rows in binary form, of columns of these types.
+    #[cfg(feature = "sqlite")]
+    pub(super) async fn copy_in(&self, sql: &str, kinds: &[Type]) -> Try<BinaryCopyInWriter> {
+        Ok(BinaryCopyInWriter::new(self.client.copy_in(sql).await?, kinds))
     }
 
     /// How many rows a statement changed.

@@ -39,6 +39,8 @@ pub(super) struct PostgresTables {
     operations: HashMap<i64, Operation>,
     deliveries: HashMap<i64, Delivery>,
     given: HashMap<(String, String), Option<OperationId>>,
+    /// The names of consumers by their numbers.
+    consumers: HashMap<i32, String>,
     /// Whether this transaction has sent a write.
     written: bool,
     /// How this node is called, and the version of acceptd.
@@ -72,19 +74,25 @@ const ALIVE: &str = "SELECT max(heartbeat) FROM nodes WHERE id <> $1";
 const LIVE_OF: &str = concat!("SELECT ", delivery_columns!(), " FROM deliveries d WHERE d.consumer = $1");
 
 impl PostgresTables {
-    pub(super) fn new(runtime: Runtime, session: Session, called: (String, String), clock: Arc<DatabaseClock>) -> Self {
+    pub(super) fn new(runtime: Runtime, called: (String, String), clock: Arc<DatabaseClock>) -> Self {
         Self {
             runtime,
-            session: Some(session),
+            session: None,
             pending: Pending::default(),
             changes: Vec::new(),
             operations: HashMap::new(),
             deliveries: HashMap::new(),
             given: HashMap::new(),
+            consumers: HashMap::new(),
             written: false,
             called,
             clock,
         }
+    }
+
+    /// The store's time, as this node counts it.
+    pub(super) fn now(&self) -> Timestamp {
+        crate::Clock::now(&*self.clock)
     }
 
     /// Waits for something of the session's, or of whoever sends commands.
@@ -291,7 +299,9 @@ impl Tables for PostgresTables {
     fn names(&mut self) -> Try<Names> {
         self.flush()?;
         let session = self.session()?;
-        self.wait(load::names(session))
+        let names = self.wait(load::names(session))?;
+        self.consumers = names.consumers.iter().map(|(name, number)| (small(*number), name.clone())).collect();
+        Ok(names)
     }
 
     fn load(&mut self, turnstile: &mut Turnstile) -> Try<()> {
@@ -346,6 +356,9 @@ impl Tables for PostgresTables {
         if let (0, Some(id)) = (event.depth, &event.draft.id) {
             let name = (id.clone(), event.draft.source.to_string());
             self.given.insert(name, Some(event.operation));
+        }
+        if unrouted.is_some() && self.changes.last() != Some(&Change::Unrouted) {
+            self.changes.push(Change::Unrouted);
         }
         self.pending.add_event(event, unrouted);
         Ok(())
@@ -470,18 +483,20 @@ impl Tables for PostgresTables {
             Some(after) => self.read(claim::NEXT_LANE, &[&consumer, &group, &text(after).into_owned()])?,
             None => self.read(claim::FIRST_LANE, &[&consumer, &group])?,
         };
-        Ok(self.with_operations(&rows)?.pop())
+        Ok(self.waiting(consumer, &rows)?.pop())
     }
 
     fn lane(&mut self, consumer: i64, group: &str, turn: &str, max: usize) -> Try<Vec<Delivery>> {
         let (group, turn) = (text(group).into_owned(), text(turn).into_owned());
         let rows = self.read(claim::LANE, &[&small(consumer), &group, &turn, &count(max)])?;
-        self.with_operations(&rows)
+        self.waiting(small(consumer), &rows)
     }
 
     fn head(&mut self, consumer: i64, group: &str) -> Try<Option<Delivery>> {
         let rows = self.read(claim::HEAD, &[&small(consumer), &text(group).into_owned()])?;
-        Ok(self.with_operations(&rows)?.pop())
+        let found = every(&rows, row::delivery)?;
+        self.read_operations(&found)?;
+        Ok(found.into_iter().next())
     }
 
     fn live_of(&mut self, consumer: i64) -> Try<Vec<Delivery>> {
@@ -616,6 +631,7 @@ impl Tables for PostgresTables {
         let sql = "INSERT INTO consumers (name) VALUES ($1) RETURNING id";
         self.written = true;
         let id = self.one(sql, &[&text(name).into_owned()], |row| get::<i32>(row, 0))?;
+        self.consumers.extend(id.map(|id| (id, name.to_owned())));
         Ok(id.map_or(-1, i64::from))
     }
 
@@ -683,9 +699,17 @@ impl Tables for PostgresTables {
 }
 
 impl PostgresTables {
-    /// Deliveries that may be claimed, with their operations read along.
-    fn with_operations(&mut self, rows: &[Row]) -> Try<Vec<Delivery>> {
-        let found = every(rows, row::delivery)?;
+    /// Deliveries of a consumer that wait, with their operations read along.
+    fn waiting(&mut self, consumer: i32, rows: &[Row]) -> Try<Vec<Delivery>> {
+        let mut found = every(rows, row::delivery)?;
+        let name = self.consumers.get(&consumer).cloned().unwrap_or_default();
+        found.iter_mut().for_each(|delivery| delivery.consumer.clone_from(&name));
+        self.read_operations(&found)?;
+        Ok(found)
+    }
+
+    /// Reads the operations of deliveries that may be claimed.
+    fn read_operations(&mut self, found: &[Delivery]) -> Try<()> {
         let missing: Vec<i64> = found.iter().map(|delivery| delivery.operation.ordinal()).collect();
         let missing: Vec<i64> = missing.into_iter().filter(|key| !self.operations.contains_key(key)).collect();
         if missing.len() > 1 {
@@ -695,6 +719,6 @@ impl PostgresTables {
                 self.operations.insert(operation.id.ordinal(), operation);
             }
         }
-        Ok(found)
+        Ok(())
     }
 }

@@ -6,10 +6,11 @@
 //! writes, the log's next entry and the commit are sent in one go. An entry's version is its key: what is sent twice,
 //! or late by a connection that was given up, is refused by it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use uuid::Uuid;
 
 use super::change::Change;
@@ -21,7 +22,7 @@ use super::row::{get, id};
 use super::session::Bind;
 use super::{load, open};
 use crate::store::Elsewhere;
-use crate::store::book::lock;
+use crate::store::book::{control, lock};
 use crate::telemetry::{STORE_COMMIT_COMMANDS, STORE_COMMIT_SECONDS};
 use crate::{Error, fault};
 
@@ -29,6 +30,12 @@ use crate::{Error, fault};
 const TRIES: usize = 5;
 /// How long it waits before it tries again.
 const PAUSE: Duration = Duration::from_millis(50);
+/// How often other nodes are called at most.
+const CALL_EVERY: Duration = Duration::from_millis(5);
+/// How often a node looks by itself what others wrote; five times as often behind a pooler, where nobody can be called.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// A node that was silent for longer counts as gone, as far as calls go.
+const COMPANY: Duration = Duration::from_secs(60);
 /// Entries of the log that are kept for nodes that are behind.
 const LOG_KEPT: i64 = 4_096;
 /// Entries that are read at once; who is further behind reads everything anew.
@@ -50,9 +57,23 @@ pub(super) struct Writer {
     place: Place,
     /// The version of the log that the book has seen.
     version: i64,
-    gauges: std::sync::Arc<Gauges>,
+    gauges: Arc<Gauges>,
     /// Told what other nodes did.
     elsewhere: mpsc::UnboundedSender<Elsewhere>,
+    call: Call,
+    /// Whether root events of other nodes may wait for consumers of this one.
+    unrouted: bool,
+}
+
+/// Nodes call one another when there is something to do, but not with every commit: a call takes a lock that is the
+/// whole server's.
+struct Call {
+    /// Told when another node calls.
+    heard: Arc<Notify>,
+    /// Whether the others have something to hear.
+    owed: bool,
+    /// When they were last called.
+    last: Instant,
 }
 
 const PEN: &str = "SELECT pg_advisory_xact_lock($1)";
@@ -88,11 +109,13 @@ impl Writer {
     pub(super) fn new(
         book: PostgresBook,
         place: Place,
-        gauges: std::sync::Arc<Gauges>,
+        gauges: Arc<Gauges>,
         elsewhere: mpsc::UnboundedSender<Elsewhere>,
+        heard: Arc<Notify>,
     ) -> Self {
         lock(&book.turnstile).record();
-        Self { book, place, version: -1, gauges, elsewhere }
+        let call = Call { heard, owed: false, last: Instant::now() };
+        Self { book, place, version: -1, gauges, elsewhere, call, unrouted: false }
     }
 
     /// Reads everything anew, as of the present.
@@ -105,7 +128,7 @@ impl Writer {
     pub(super) fn work(mut self, mut commands: mpsc::Receiver<Box<dyn Request>>, batch_max: usize) {
         let mut batch: Vec<Box<dyn Request>> = Vec::with_capacity(batch_max);
         loop {
-            if batch.is_empty() && self.book.tables.wait(commands.recv_many(&mut batch, batch_max)) == 0 {
+            if batch.is_empty() && self.wait(&mut commands, &mut batch, batch_max) {
                 return;
             }
             while batch.len() < batch_max {
@@ -118,6 +141,75 @@ impl Writer {
             let unheard: Vec<_> = batch.iter_mut().filter_map(|request| request.answer()).collect();
             batch.clear();
             batch.extend(unheard);
+            self.call_if_due();
+        }
+    }
+
+    /// Waits for commands, and looks what other nodes do meanwhile. True when there will be no more.
+    fn wait(
+        &mut self,
+        commands: &mut mpsc::Receiver<Box<dyn Request>>,
+        batch: &mut Vec<Box<dyn Request>>,
+        max: usize,
+    ) -> bool {
+        loop {
+            let pause = match (self.call.owed, self.place.pooled) {
+                (true, _) => CALL_EVERY,
+                (false, true) => LOOK_EVERY / 5,
+                (false, false) => LOOK_EVERY,
+            };
+            let heard = Arc::clone(&self.call.heard);
+            let count = self.book.tables.wait(async {
+                tokio::select! {
+                    biased;
+                    count = commands.recv_many(batch, max) => Some(count),
+                    () = heard.notified() => None,
+                    () = tokio::time::sleep(pause) => None,
+                }
+            });
+            match count {
+                Some(count) => return count == 0,
+                None if self.has_company() => {
+                    self.look();
+                    self.call_if_due();
+                }
+                None => self.call.owed = false,
+            }
+        }
+    }
+
+    /// Whether other nodes were alive lately.
+    fn has_company(&self) -> bool {
+        let since = self.book.tables.now() - COMPANY;
+        self.book.names.nodes.values().filter(|(_, heartbeat)| *heartbeat > since).count() > 1
+    }
+
+    /// Learns what others wrote, if they wrote anything.
+    fn look(&mut self) {
+        // Behind a pooler only a transaction has the settings.
+        if !self.place.pooled {
+            let newest = self.book.tables.session().and_then(|session| self.book.tables.wait(load::newest(session)));
+            if newest.is_ok_and(|newest| newest <= self.version) {
+                return;
+            }
+        }
+        if let Err(gone) = self.transact(&mut []) {
+            tracing::debug!(failure = ?gone.failure, "what other nodes wrote can't be read now");
+            self.give_up(&gone.failure);
+        }
+    }
+
+    /// Calls the other nodes when they have something to hear, and were not called a moment ago.
+    fn call_if_due(&mut self) {
+        if !self.call.owed || self.call.last.elapsed() < CALL_EVERY {
+            return;
+        }
+        self.call.owed = false;
+        self.call.last = Instant::now();
+        if let (true, Ok(session)) = (self.has_company(), self.book.tables.session()) {
+            let call = format!("NOTIFY {}", self.place.channel());
+            // Who hears nothing looks by itself.
+            let _ = self.book.tables.wait(session.simple(&call));
         }
     }
 
@@ -220,6 +312,7 @@ impl Writer {
 
     fn transact(&mut self, batch: &mut [Box<dyn Request>]) -> Result<(), Gone> {
         self.begin()?;
+        self.route()?;
         self.prefetch(batch)?;
         let mut kinds = Vec::with_capacity(4);
         for request in batch.iter_mut() {
@@ -239,6 +332,18 @@ impl Writer {
             self.begin()?;
             self.book.write_deferred()?;
             self.end(&[])?;
+        }
+        Ok(())
+    }
+
+    /// Gives root events that other nodes accepted to consumers of this one.
+    fn route(&mut self) -> Result<(), Gone> {
+        if self.unrouted && !self.book.serving.is_empty() {
+            let now = self.book.tables.now();
+            let routed = control::route_waiting(&mut self.book, now)?;
+            self.unrouted = routed >= control::SLICE;
+            let woken = self.book.serving.iter().map(|serving| serving.consumer.clone()).collect();
+            let _ = self.elsewhere.send(Elsewhere { woken, ..Elsewhere::default() });
         }
         Ok(())
     }
@@ -279,6 +384,7 @@ impl Writer {
             self.book.backlog = get(row, 2)?;
             self.gauges.backlog.store(self.book.backlog, Relaxed);
             self.book.forget_rows();
+            self.unrouted |= changes.contains(&Change::Unrouted);
             let elsewhere = self.book.learn(changes)?;
             let _ = self.elsewhere.send(elsewhere);
         }
@@ -292,17 +398,20 @@ impl Writer {
         self.version = version;
         self.book.ids.skip(last);
         self.book.forget(backlog)?;
+        self.unrouted = true;
         self.gauges.backlog.store(backlog, Relaxed);
         let woken = self.book.names.consumers.keys().cloned().collect();
-        let _ = self.elsewhere.send(Elsewhere { woken, stopped: Vec::new() });
+        let _ = self.elsewhere.send(Elsewhere { woken, ..Elsewhere::default() });
         Ok(())
     }
 
     fn connect(&mut self) -> Result<(), Gone> {
-        let place = self.place.clone();
+        let (place, heard) = (self.place.clone(), Arc::clone(&self.call.heard));
         let connected = self.book.tables.wait(async {
-            let (session, drive) = open::connect(&place).await?;
-            tokio::spawn(drive);
+            let session = open::connect(&place, heard).await?;
+            if !place.pooled {
+                session.simple(&format!("LISTEN {}", place.channel())).await?;
+            }
             Ok::<_, Error>(session)
         });
         match connected {
@@ -343,6 +452,7 @@ impl Writer {
         }
         self.book.tables.forget_rows();
         self.version = version;
+        self.call.owed |= changes.is_empty() || changes.iter().any(Change::is_for_others);
         self.gauges.backlog.store(self.book.backlog, Relaxed);
         self.gauges.commits.fetch_add(1, Relaxed);
         crash_points(kinds, "after");
@@ -389,6 +499,7 @@ impl PostgresBook {
                     None => names = true,
                 },
                 Change::Stopped(delivery) => stopped.push(delivery),
+                Change::Unrouted => {}
                 Change::Names => names = true,
                 Change::Everything => everything = true,
             }
@@ -402,7 +513,7 @@ impl PostgresBook {
         }
         woken.sort_unstable();
         woken.dedup();
-        Ok(Elsewhere { woken, stopped })
+        Ok(Elsewhere { woken, stopped, gates: names || everything })
     }
 }
 

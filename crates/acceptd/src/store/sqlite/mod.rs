@@ -25,10 +25,13 @@ use crate::{Delivery, Error, ErrorKind, EventKey, Notification, Result, StoredEv
 
 mod checkpoint;
 mod claim;
+#[cfg(feature = "postgres")]
+pub(super) mod copy;
 mod error;
 mod items;
 mod list;
 mod load;
+mod moved;
 mod observe;
 mod open;
 mod prune;
@@ -207,7 +210,7 @@ impl SqliteStore {
                 if is_first {
                     control::register(book, &this)?;
                 }
-                Ok((control::route_waiting(book, &this)?, control::woken(book, &this)?))
+                Ok((control::route_waiting(book, this.now)?, control::woken(book, &this)?))
             });
             let (slice, woken) = slice.await?;
             routed += slice;

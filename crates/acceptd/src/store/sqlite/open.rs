@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 use rusqlite::{Connection, OpenFlags};
 
 use super::Options;
-use super::error;
+use super::{error, moved};
 use crate::{Error, ErrorKind, Result};
 
 /// The `application_id` of our files: "accd".
-const APPLICATION_ID: i32 = 0x6163_6364;
+pub(super) const APPLICATION_ID: i32 = 0x6163_6364;
+/// The same for a file whose store was moved elsewhere: "accm". No acceptd takes it for one of its own.
+pub(super) const MOVED_ID: i32 = 0x6163_636d;
 /// The oldest SQLite without the WAL-reset fault.
 const SQLITE_MIN: i32 = 3_051_003;
 /// Each migration takes the schema from its index to the next version.
@@ -136,6 +138,10 @@ fn whose(conn: &Connection, path: &Path) -> Result<usize> {
     let (application, version, tables) = read().map_err(|cause| error::at_open(path, cause))?;
     if tables == 0 && application == 0 && version == 0 {
         return Ok(0);
+    }
+    if application == i64::from(MOVED_ID) {
+        let moved = moved::read(conn).map_err(|cause| error::at_open(path, cause))?;
+        return Err(moved.refusal(path));
     }
     if application != i64::from(APPLICATION_ID) {
         let message = format!("{} is a database of another program, not a file of acceptd", path.display());
