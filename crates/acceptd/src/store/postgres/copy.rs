@@ -99,8 +99,7 @@ impl Target {
                 without pooler=transaction";
             return Err(Error::invalid(message));
         }
-        let (session, drive) = open::connect(&place).await?;
-        tokio::spawn(drive);
+        let session = open::connect(&place, std::sync::Arc::default()).await?;
         open::migrate(&session, &place).await?;
         session.begin("").await?;
         session.simple(PATIENT).await?;

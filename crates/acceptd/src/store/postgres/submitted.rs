@@ -60,8 +60,6 @@ pub(super) fn know_types(book: &mut PostgresBook, types: &[String]) -> Try<()> {
 pub(super) async fn waiting(session: &Session, patterns: &[String], max: usize) -> Try<Vec<Submitted>> {
     let (low, high): (Vec<_>, Vec<_>) = patterns.iter().map(|pattern| range(pattern)).unzip();
     let max = i64::try_from(max).unwrap_or(i64::MAX);
-    // The index is walked in its order, however few rows the server expects.
-    session.simple("SET LOCAL enable_bitmapscan TO off").await?;
     every(&session.rows(WAITING, &[&low, &high, &max]).await?, submitted)
 }
 
