@@ -1,7 +1,8 @@
 //! Ids: UUIDv7 with a counter, so that they sort by age and map to a dense integer key without an index.
 //!
 //! Layout (RFC 9562, method 1): 48 bits milliseconds, 15 bits counter, 59 bits random. Milliseconds and counter
-//! together are the *ordinal*, which one [`Ids`] never gives out twice; a store may use it as its row key.
+//! together are the *ordinal*, which one [`Ids`] never gives out twice; a store may use it as its row key. The last
+//! eighth of each millisecond's counter is left to a database that makes ids by itself.
 
 use std::fmt;
 use std::str::FromStr;
@@ -14,6 +15,8 @@ use crate::{Error, Timestamp};
 
 const COUNTER_BITS: u32 = 15;
 const RANDOM_BITS: u32 = 59;
+/// The counter from which on a millisecond is not used; `0002_accept.sql` has the same number.
+const LEFT_FREE: i64 = 28_672;
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -127,8 +130,15 @@ impl Ids {
     /// The next id, of whichever type is asked for.
     pub fn next<T: From<Uuid>>(&mut self, now: Timestamp) -> T {
         let clock = now.as_millis().max(0) << COUNTER_BITS;
-        self.last = clock.max(self.last + 1);
-        let ordinal = self.last as u128;
+        let next = clock.max(self.last + 1);
+        let counter = next & ((1 << COUNTER_BITS) - 1);
+        self.last = if counter < LEFT_FREE { next } else { next - counter + (1 << COUNTER_BITS) };
+        self.at(self.last)
+    }
+
+    /// An id with an ordinal that was not given out here.
+    pub(crate) fn at<T: From<Uuid>>(&mut self, ordinal: i64) -> T {
+        let ordinal = ordinal as u128;
         let milliseconds = ordinal >> COUNTER_BITS;
         let high = (ordinal >> 3) & 0xfff;
         let low = ordinal & 0b111;
@@ -149,6 +159,7 @@ mod tests {
         for step in 0..100_000 {
             let next: EventKey = ids.next(Timestamp::from_millis(1_700_000_000_000 - step));
             assert!(next > last && next.ordinal() > last.ordinal());
+            assert!(next.ordinal() % (1 << COUNTER_BITS) < LEFT_FREE, "{next}");
             last = next;
         }
     }
@@ -162,5 +173,7 @@ mod tests {
         let mut later = Ids::seeded(id.ordinal(), 7);
         let next: OperationId = later.next(Timestamp::from_millis(0));
         assert_eq!(next.ordinal(), id.ordinal() + 1);
+        let same: OperationId = later.at(id.ordinal());
+        assert_eq!((same.ordinal(), same == id), (id.ordinal(), false));
     }
 }

@@ -148,7 +148,11 @@ impl Engine {
         if wrong.is_empty() { Ok(events) } else { Err(all_wrong(count, wrong)) }
     }
 
-    fn route_root(&self, draft: Draft, owner: Option<&str>) -> Result<NewEvent> {
+    /// A root event with its consumers, checked as everything that is accepted.
+    ///
+    /// # Errors
+    /// As for [`Engine::accept`].
+    pub(crate) fn route_root(&self, draft: Draft, owner: Option<&str>) -> Result<NewEvent> {
         draft.check()?;
         let declared = self.0.declared.get(draft.kind.as_ref());
         if owner.is_none() && declared.is_some_and(|event| event.owner_required) {

@@ -12,12 +12,11 @@ use crate::catalog::{Catalog, CatalogLimit, EventDeclaration};
 use crate::consumer::{Consumer, NamedLimit, Reports, States};
 use crate::engine::chance::Chance;
 use crate::engine::dispatch::Dispatcher;
-use crate::engine::elsewhere;
 use crate::engine::observe::Observer;
 use crate::engine::pace::Pacer;
 use crate::engine::route::Router;
 use crate::engine::schemas::Schemas;
-use crate::engine::{Attempts, Changes, Engine, Inner, catalog, check_consumers, maintenance};
+use crate::engine::{Attempts, Changes, Engine, Inner, catalog, check_consumers, elsewhere, maintenance, submitted};
 use crate::limit::{Limit, Policy};
 use crate::store::{Register, Serving};
 #[cfg(feature = "testing")]
@@ -276,6 +275,8 @@ impl Acceptd {
         let limits: Vec<Limit> = limits.into_values().collect();
         let register = Register { node, consumers: servings, limits: limits.clone(), lease: self.settings.lease, now };
         store.register(register).await?;
+        let types = router.known().cloned().chain(router.patterns()).collect();
+        let others_submit = store.know_types(types).await?;
         let dispatchers = Dispatcher::for_all(self.consumers.into_iter().zip(policies).collect());
         let served = dispatchers.iter().flat_map(|dispatcher| dispatcher.served().iter().cloned());
         let served = served.map(|served| (served.consumer().name.clone(), served)).collect();
@@ -310,6 +311,9 @@ impl Acceptd {
         maintenance::rescue_once(&engine).await?;
         dispatchers.into_iter().for_each(|dispatcher| dispatcher.start(&engine));
         maintenance::start(&engine);
+        if others_submit {
+            submitted::start(&engine);
+        }
         elsewhere::follow(&engine);
         Ok(engine)
     }

@@ -39,6 +39,7 @@ mod served;
 mod service;
 mod settle;
 mod story;
+mod submitted;
 mod tell;
 
 pub use accept::Submission;

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::store::Serving;
-use crate::{Draft, Error, ErrorKind, NewEvent, Result};
+use crate::{Draft, Error, ErrorKind, NewEvent, Result, Route};
 
 /// Types remembered at most, so that a caller can't fill memory with names.
 const REMEMBERED_MAX: usize = 10_000;
@@ -51,6 +51,16 @@ impl Router {
     pub(crate) fn emitted(&self, draft: Draft, owner: Option<&str>) -> Result<NewEvent> {
         let takers = self.takers(&draft.kind);
         route(draft, owner, &takers)
+    }
+
+    /// The consumers of an event that none of them can work on.
+    pub(crate) fn anyway(&self, draft: &Draft, owner: Option<&str>) -> Vec<Route> {
+        self.takers(&draft.kind).iter().map(|taker| taker.route_anyway(draft, owner)).collect()
+    }
+
+    /// What its consumers take: types and patterns, each once.
+    pub(crate) fn patterns(&self) -> BTreeSet<String> {
+        self.servings.iter().flat_map(|serving| &serving.on).cloned().collect()
     }
 
     fn takers(&self, kind: &str) -> Arc<[Serving]> {

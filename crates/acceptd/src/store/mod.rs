@@ -23,10 +23,12 @@ pub mod plan;
 pub mod postgres;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+mod submitted;
 pub mod turnstile;
 mod view;
 
 pub use command::*;
+pub use submitted::{Submitted, Take, TakeSubmitted, Taken};
 pub use turnstile::{Granted, HoldId, KeyRef};
 pub use view::*;
 
@@ -234,6 +236,24 @@ pub trait Store: Send + Sync + 'static {
 
     /// What was seen on this day and later, by day and edge.
     fn observed(&self, since: Day) -> Answer<'_, Vec<Observation>>;
+
+    /// Learns the event types that a node takes or declares, names and patterns, for whoever submits operations in
+    /// another way than by `accept`. Answers whether there is such a way; if not, [`Store::submitted`] finds nothing.
+    fn know_types(&self, _types: Vec<String>) -> Answer<'_, bool> {
+        Box::pin(async { Ok(false) })
+    }
+
+    /// Operations that were submitted and not taken yet, whose event is of a type that one of these patterns takes;
+    /// about the oldest first.
+    fn submitted(&self, _patterns: Vec<String>, _max: usize) -> Answer<'_, Vec<Submitted>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    /// Takes submitted operations: each is accepted under the id that it has, or another node did so before, which
+    /// leaves it out of the answer.
+    fn take_submitted(&self, _take: TakeSubmitted) -> Answer<'_, Vec<Taken>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
 
     /// The clock that the store's time goes by; None is the machine's.
     fn clock(&self) -> Option<Arc<dyn Clock>> {

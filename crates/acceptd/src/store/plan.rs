@@ -4,9 +4,9 @@ use crate::delivery::{self, Action, Attempt, Refusal, State};
 use crate::notification::ending_notice;
 use crate::operation::Operation;
 use crate::store::turnstile::{Grant, Wish};
-use crate::store::{Accept, Claim, Serving, Settle, Verdict};
+use crate::store::{Accept, Claim, Serving, Settle, Take, Verdict};
 use crate::{
-    Closure, Data, Delivery, DeliveryId, Draft, Error, ErrorKind, EventKey, Failure, Ids, NewEvent, Notice,
+    Closure, Data, Delivery, DeliveryId, Draft, Error, ErrorKind, EventKey, Failure, Ids, NewEvent, NodeId, Notice,
     Notification, Route, StoredEvent, Timestamp,
 };
 
@@ -58,6 +58,48 @@ pub fn accept(accept: &Accept, ids: &mut Ids) -> NewOperation {
         events.push((event, new.routes.is_empty()));
     }
     NewOperation { operation, events, deliveries }
+}
+
+/// Plans the accept of an operation that was submitted: its event has the ordinal after its own, and its deliveries
+/// have others, as those have that are made later.
+pub fn take(take: &Take, now: Timestamp, ids: &mut Ids) -> NewOperation {
+    let submitted = &take.submitted;
+    // Its clock may be ahead of this one.
+    let (created, kind) = (submitted.created.min(now), submitted.draft.kind.to_string());
+    let mut operation = Operation::new(submitted.id, kind, submitted.owner.clone(), submitted.priority, created);
+    operation.unrouted = u32::from(take.routes.is_empty());
+    let event = StoredEvent {
+        key: ids.at(submitted.id.ordinal() + 1),
+        operation: operation.id,
+        cause: None,
+        depth: 0,
+        accepted: created,
+        draft: submitted.draft.clone(),
+    };
+    let mut deliveries = Vec::with_capacity(take.routes.len());
+    let due = submitted.due.unwrap_or(now).max(now);
+    route(&event.key, &take.routes, &mut operation, (due, now), ids, &mut deliveries);
+    NewOperation { operation, events: vec![(event, take.routes.is_empty())], deliveries }
+}
+
+/// Plans that a delivery which waits becomes a dead letter without being run: one attempt that ended as it began.
+///
+/// # Errors
+/// `Conflict` when it does not wait.
+pub fn refuse(
+    failure: &Failure,
+    delivery: &Delivery,
+    operation: Operation,
+    (node, now): (NodeId, Timestamp),
+    ids: &mut Ids,
+) -> crate::Result<Change> {
+    let claim = Action::Claim { node, max_attempts: 1, deadline: None, held_by: None };
+    let (claimed, _) = delivery::transition(delivery, &claim, now).map_err(|refusal| refused(delivery, refusal))?;
+    let verdict = delivery::Verdict::GiveUp { failure: failure.clone() };
+    let action = Action::Settle { fence: claimed.fence, verdict };
+    let mut change = apply(&claimed, operation, &action, now)?;
+    change.concluded = conclude(&mut change.operation, &mut change.notifications, now, ids);
+    Ok(change)
 }
 
 /// Plans the deliveries of one event that just found its consumers; `times` are when they are due, and now.

@@ -26,6 +26,8 @@ mod line;
 pub(super) mod names;
 pub(super) mod settle;
 pub(super) mod tables;
+#[cfg(feature = "postgres")]
+pub(super) mod take;
 
 pub(super) use line::is_due;
 use names::Names;

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::error::Try;
 use super::query::{
-    LAST_ATTEMPTS, OPERATION, RESULTS, by_delivery, deliveries_of, last_attempts, the_operation, together,
+    LAST_ATTEMPTS, OPERATION, RESULTS, by_delivery, deliveries_of, event_of, last_attempts, the_operation, together,
 };
 use super::row::{self, delivery_columns, event_head_columns, every, get};
 use super::session::{Ask, Session};
@@ -19,9 +19,12 @@ const ROOTS: &str = concat!(
     "SELECT ",
     event_head_columns!(),
     " FROM events e WHERE e.ordinal > $2 AND e.ordinal <= $1 + (SELECT s.span FROM operations s WHERE s.ordinal = $1) \
-     AND e.depth = 0 ORDER BY e.ordinal LIMIT $3"
+     AND e.depth = 0",
+    event_of!(),
+    " ORDER BY e.ordinal LIMIT $3"
 );
-const INDEX: &str = "SELECT count(*) FROM events e WHERE e.ordinal > $1 AND e.ordinal <= $2 AND e.depth = 0";
+const INDEX: &str =
+    concat!("SELECT count(*) FROM events e WHERE e.ordinal > $1 AND e.ordinal <= $2 AND e.depth = 0", event_of!());
 const BETWEEN: &str = concat!(
     "SELECT ",
     delivery_columns!(),

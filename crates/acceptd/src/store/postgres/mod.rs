@@ -20,6 +20,7 @@ use crate::catalog::{Day, Observation};
 use crate::limit::LimitChange;
 use crate::{Clock, Delivery, Error, ErrorKind, Notification, Result, Timestamp};
 
+mod accept_in;
 mod ahead;
 mod change;
 mod claim;
@@ -41,9 +42,11 @@ mod readers;
 mod request;
 mod row;
 mod session;
+mod submitted;
 mod tables;
 mod writer;
 
+pub use accept_in::{accept_in, accept_in_schema};
 use clock::DatabaseClock;
 use error::Try;
 use place::Place;
@@ -357,7 +360,10 @@ impl Store for PostgresStore {
     }
 
     fn cancel(&self, operation: OperationId, now: Timestamp) -> Answer<'_, Stopped> {
-        Box::pin(self.write(Kind::Other, move |book| end::cancel(book, operation, now)))
+        Box::pin(self.write(Kind::Other, move |book| {
+            submitted::take_to_cancel(book, operation, now)?;
+            end::cancel(book, operation, now)
+        }))
     }
 
     fn retry(&self, what: DeadLetters, now: Timestamp) -> Answer<'_, Stopped> {
@@ -409,11 +415,11 @@ impl Store for PostgresStore {
     }
 
     fn operation(&self, id: OperationId) -> Answer<'_, OperationView> {
-        self.read_with(move |session| Box::pin(query::operation(session, id)))
+        self.read_with(move |session| Box::pin(submitted::operation(session, id)))
     }
 
     fn results(&self, id: OperationId) -> Answer<'_, Vec<ConsumerResult>> {
-        self.read_with(move |session| Box::pin(query::results(session, id)))
+        self.read_with(move |session| Box::pin(submitted::results(session, id)))
     }
 
     fn operations(&self, filter: OperationFilter, page: Page) -> Answer<'_, Listing<OperationView>> {
@@ -424,15 +430,15 @@ impl Store for PostgresStore {
     }
 
     fn chain(&self, id: OperationId) -> Answer<'_, Chain> {
-        self.read_with(move |session| Box::pin(query::chain(session, id)))
+        self.read_with(move |session| Box::pin(submitted::chain(session, id)))
     }
 
     fn items(&self, id: OperationId, after: Option<i64>, size: usize) -> Answer<'_, Listing<Item>> {
-        self.read_with(move |session| Box::pin(items::items(session, id, after, size)))
+        self.read_with(move |session| Box::pin(submitted::items(session, id, after, size)))
     }
 
     fn groups(&self, id: OperationId) -> Answer<'_, Vec<GroupCount>> {
-        self.read_with(move |session| Box::pin(items::groups(session, id)))
+        self.read_with(move |session| Box::pin(submitted::groups(session, id)))
     }
 
     fn standing(&self, groups: Vec<(String, String)>, now: Timestamp) -> Answer<'_, Vec<Standing>> {
@@ -475,6 +481,21 @@ impl Store for PostgresStore {
 
     fn observed(&self, since: Day) -> Answer<'_, Vec<Observation>> {
         self.read_with(move |session| Box::pin(observed::observed(session, since)))
+    }
+
+    fn know_types(&self, types: Vec<String>) -> Answer<'_, bool> {
+        Box::pin(self.write(Kind::Other, move |book| submitted::know_types(book, &types).map(|()| true)))
+    }
+
+    fn submitted(&self, patterns: Vec<String>, max: usize) -> Answer<'_, Vec<Submitted>> {
+        self.read_with(move |session| {
+            let patterns = patterns.clone();
+            Box::pin(async move { submitted::waiting(session, &patterns, max).await })
+        })
+    }
+
+    fn take_submitted(&self, take: TakeSubmitted) -> Answer<'_, Vec<super::Taken>> {
+        Box::pin(self.write(Kind::Accept, move |book| submitted::take_all(book, &take)))
     }
 
     fn clock(&self) -> Option<Arc<dyn Clock>> {

@@ -18,7 +18,7 @@ use super::session::Session;
 use crate::{Error, ErrorKind, Result};
 
 /// The schema's versions: each script leads from the one before.
-const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_first.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("migrations/0001_first.sql"), include_str!("migrations/0002_accept.sql")];
 
 /// The oldest server that is known to work.
 const SERVER_MIN: i32 = 150_000;

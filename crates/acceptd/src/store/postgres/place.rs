@@ -9,7 +9,7 @@ use tokio_postgres::config::{Host, SslMode};
 use crate::{Error, Result};
 
 /// The schema when the URL names none.
-const SCHEMA: &str = "acceptd";
+pub(super) const SCHEMA: &str = "acceptd";
 
 /// A database, and how it is used.
 #[derive(Debug, Clone)]
@@ -95,7 +95,7 @@ impl Place {
     }
 }
 
-fn schema_name(name: &str) -> Result<String> {
+pub(super) fn schema_name(name: &str) -> Result<String> {
     let is_word = |name: &str| {
         name.len() <= 48
             && name.starts_with(|first: char| first.is_ascii_lowercase() || first == '_')

@@ -17,7 +17,9 @@ pub(super) const BELONGINGS: [&str; 10] = [
     "DELETE FROM attempts t USING unnest($1, $2) AS u(first, last) WHERE t.delivery > u.first AND t.delivery <= u.last",
     "DELETE FROM steps t USING unnest($1, $2) AS u(first, last) WHERE t.delivery > u.first AND t.delivery <= u.last",
     "DELETE FROM results t USING unnest($1, $2) AS u(first, last) WHERE t.delivery > u.first AND t.delivery <= u.last",
-    "DELETE FROM events t USING unnest($1, $2) AS u(first, last) WHERE t.ordinal > u.first AND t.ordinal <= u.last",
+    // Root events of operations that were submitted in SQL may have ordinals in between.
+    "DELETE FROM events t USING unnest($1, $2) AS u(first, last) WHERE t.ordinal > u.first AND t.ordinal <= u.last \
+     AND t.operation = (SELECT o.id FROM operations o WHERE o.ordinal = u.first)",
     "DELETE FROM ended t USING unnest($1, $2) AS u(first, last) WHERE t.ordinal > u.first AND t.ordinal <= u.last",
     "DELETE FROM attempts WHERE delivery IN (SELECT ordinal FROM ended WHERE later = ANY($1)) AND $2 IS NOT NULL",
     "DELETE FROM steps WHERE delivery IN (SELECT ordinal FROM ended WHERE later = ANY($1)) AND $2 IS NOT NULL",

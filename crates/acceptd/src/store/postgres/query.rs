@@ -36,12 +36,21 @@ pub(super) async fn together<const N: usize>(session: &Session, asks: [Ask<'_>; 
     Ok(std::array::from_fn(|_| answers.next().unwrap_or_default()))
 }
 
-/// A column's ordinals: those that the accept of operation `$1` gave out.
+/// A column's ordinals: those that the accept of operation `$1` gave out. Root events of operations that were submitted
+/// in SQL may have ordinals in between.
 macro_rules! first {
     ($column:literal) => {
         concat!($column, " > $1 AND ", $column, " <= $1 + (SELECT s.span FROM operations s WHERE s.ordinal = $1)")
     };
 }
+
+/// Only events of operation `$1`.
+macro_rules! event_of {
+    () => {
+        " AND e.operation = (SELECT s.id FROM operations s WHERE s.ordinal = $1)"
+    };
+}
+pub(super) use event_of;
 
 pub(super) const OPERATION: &str = concat!("SELECT ", operation_columns!(), " FROM operations o WHERE o.ordinal = $1");
 pub(super) const LIVE: &str = concat!(
@@ -157,8 +166,14 @@ pub(super) async fn result_of(session: &Session, id: DeliveryId) -> Try<Option<D
     row.map(|row| row::data(&row, 0)).transpose()
 }
 
-const FIRST_EVENTS: &str =
-    concat!("SELECT ", event_columns!(), " FROM events e WHERE ", first!("e.ordinal"), " ORDER BY e.ordinal");
+const FIRST_EVENTS: &str = concat!(
+    "SELECT ",
+    event_columns!(),
+    " FROM events e WHERE ",
+    first!("e.ordinal"),
+    event_of!(),
+    " ORDER BY e.ordinal"
+);
 const LATER_EVENTS: &str = concat!("SELECT ", event_columns!(), " FROM events e WHERE e.later = $1 ORDER BY e.ordinal");
 const FIRST_ATTEMPTS: &str = concat!("SELECT ", attempt_columns!(), " FROM attempts a WHERE ", first!("a.delivery"));
 const LATER_ATTEMPTS: &str = concat!(

@@ -344,7 +344,8 @@ impl Tables for PostgresTables {
 
     fn abandon(&mut self, id: OperationId) -> Try<()> {
         let sql = "UPDATE events SET unrouted = NULL WHERE ordinal > $1 AND ordinal <= $1 + \
-            (SELECT span FROM operations WHERE ordinal = $1) AND unrouted IS NOT NULL";
+            (SELECT span FROM operations WHERE ordinal = $1) AND unrouted IS NOT NULL \
+            AND operation = (SELECT id FROM operations WHERE ordinal = $1)";
         self.execute(sql, &[&id.ordinal()])
     }
 
