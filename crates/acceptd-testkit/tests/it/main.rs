@@ -6,6 +6,7 @@ mod copy;
 mod model;
 mod nodes;
 mod postgres_open;
+mod postgres_plans;
 mod servers;
 mod store_memory;
 mod store_postgres;

@@ -37,7 +37,6 @@ const LATER_OF: &str = concat!(
 );
 
 /// Every statement that must walk an index in its order, for the query plan tests.
-#[cfg(test)]
 pub(super) const STATEMENTS: [&str; 4] = [ROOTS, INDEX, BETWEEN, LATER_OF];
 
 pub(super) async fn items(session: &Session, id: OperationId, after: Option<i64>, size: usize) -> Try<Listing<Item>> {

@@ -96,7 +96,6 @@ const MESSAGES_OF_AFTER: &str = concat!(
 );
 
 /// Every statement that must walk an index in its order, for the query plan tests.
-#[cfg(test)]
 pub(super) const STATEMENTS: [&str; 16] = [
     BY_AGE[0],
     BY_AGE[1],

@@ -56,6 +56,17 @@ use session::Session;
 use tables::PostgresTables;
 use writer::{Gauges, Writer};
 
+/// The settings of a session, and the statements that must walk an index with them, for the query plan tests.
+#[doc(hidden)]
+pub fn planned() -> (Vec<(&'static str, &'static str)>, Vec<&'static str>) {
+    let mut all = query::statements();
+    all.extend(list::STATEMENTS);
+    all.extend(items::STATEMENTS);
+    all.extend(tables::STATEMENTS);
+    all.extend(prune::BELONGINGS);
+    (open::SETTINGS.to_vec(), all)
+}
+
 /// How a [`PostgresStore`] uses memory and connections. The defaults are right unless measured otherwise.
 #[derive(Debug, Clone)]
 pub struct Options {

@@ -26,7 +26,7 @@ const SERVER_MIN: i32 = 150_000;
 /// What holds for every statement of acceptd's. A commit waits for the disk, whatever the server's default is; a
 /// session that stops in the midst of a transaction loses it, so that others can write; and statements have the plans
 /// that they were written for, with statistics or without.
-const SETTINGS: [(&str, &str); 11] = [
+pub(super) const SETTINGS: [(&str, &str); 11] = [
     ("synchronous_commit", "on"),
     ("idle_in_transaction_session_timeout", "'2s'"),
     ("lock_timeout", "'10s'"),

@@ -441,7 +441,6 @@ const SHUT: &str = "SELECT l.gate, l.since, l.until, l.by, l.reason, l.consumer 
     WHERE l.gate = 0 AND l.since <= $1 AND (l.until IS NULL OR l.until > $1) ORDER BY l.id DESC";
 
 /// Every statement that must be answered by an index, for the query plan tests.
-#[cfg(test)]
 pub(super) fn statements() -> Vec<&'static str> {
     let mut all = vec![LIVE, FIRST_RESULTS, LATER_DONE, RESULTS, CLOSURES, LAST_ATTEMPTS, DELIVERY, OUTCOME];
     all.extend([AHEAD, BEFORE_ORDERED, EVENTS, EVENT_HEAD, HAS_WAITING, OLDEST, CONSUMERS, RUNNING, DEAD]);

@@ -71,6 +71,20 @@ const LEASE_OVER: &str = concat!(
 const ALIVE: &str = "SELECT max(heartbeat) FROM nodes WHERE id <> $1";
 const LIVE_OF: &str = concat!("SELECT ", delivery_columns!(), " FROM deliveries d WHERE d.consumer = $1");
 
+/// Statements that must be answered by an index alone, for the query plan tests.
+pub(super) const STATEMENTS: [&str; 10] = [
+    OPERATIONS,
+    DELIVERIES,
+    NEXT_KIND,
+    UNROUTED,
+    DUE,
+    LEASE_OVER,
+    load::NEXT_DUE,
+    claim::NEXT_LANE,
+    claim::FIRST_LANE,
+    claim::LANE,
+];
+
 impl PostgresTables {
     pub(super) fn new(runtime: Runtime, called: (String, String), clock: Arc<DatabaseClock>) -> Self {
         Self {

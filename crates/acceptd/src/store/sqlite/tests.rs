@@ -177,7 +177,7 @@ async fn a_full_disk_refuses_the_batch_and_recovers() {
     assert!(health.full && health.writable && health.backlog == 1, "{health:?}");
     limit_pages(&store, 100_000).await;
     store.accept(accept(100_000)).await.unwrap();
-    assert_eq!(store.health(), Health { backlog: 2, writable: true, full: false });
+    assert_eq!(store.health(), Health { backlog: 2, writable: true, away: false, full: false });
     drop(store);
     assert_eq!(count(&path, "operations"), 2);
 }
@@ -219,7 +219,7 @@ async fn a_failing_command_leaves_the_others_alone() {
     for id in ids {
         assert_eq!(store.operation(id).await.unwrap().live.len(), 1);
     }
-    assert_eq!(store.health(), Health { backlog: 2, writable: true, full: false });
+    assert_eq!(store.health(), Health { backlog: 2, writable: true, away: false, full: false });
     drop(store);
     assert_eq!((count(&path, "operations"), count(&path, "consumers")), (2, 1));
 }
