@@ -1,8 +1,6 @@
 //! The plans of the Postgres store's statements: an index each, on an empty database, on one whose statistics are still
 //! missing, and on one that was analysed.
 
-use std::fmt::Write as _;
-
 use acceptd::store::postgres::{PostgresStore, planned};
 use acceptd_testkit::factory::*;
 use acceptd_testkit::servers::postgres::Postgres;
@@ -16,8 +14,8 @@ const LARGE: [&str; 7] = ["operations", "events", "deliveries", "ended", "attemp
 /// Every statement with its plan.
 fn plans(server: &Postgres, schema: &str) -> Vec<(&'static str, String)> {
     let (settings, statements) = planned();
-    let mut prelude = format!("SET search_path TO {schema};");
-    settings.iter().for_each(|(name, value)| drop(write!(prelude, "SET {name} TO {value};")));
+    let settings: Vec<_> = settings.iter().map(|(name, value)| format!("SET {name} TO {value};")).collect();
+    let prelude = format!("SET search_path TO {schema}; {}", settings.concat());
     let plan = |sql: &'static str| {
         let parameters = (1..20).rev().find(|number| sql.contains(&format!("${number}"))).unwrap_or(0);
         let nulls = vec!["NULL"; parameters].join(", ");

@@ -14,18 +14,26 @@ const CLOSED: &str = "SELECT id, span FROM operations WHERE closed IS NOT NULL A
 
 /// What goes of operations `$1` before their own rows: `$2` are the last ordinals of their accepts.
 pub(super) const BELONGINGS: [&str; 10] = [
-    "DELETE FROM attempts t USING unnest($1, $2) AS u(first, last) WHERE t.delivery > u.first AND t.delivery <= u.last",
-    "DELETE FROM steps t USING unnest($1, $2) AS u(first, last) WHERE t.delivery > u.first AND t.delivery <= u.last",
-    "DELETE FROM results t USING unnest($1, $2) AS u(first, last) WHERE t.delivery > u.first AND t.delivery <= u.last",
+    "DELETE FROM attempts t USING unnest($1::bigint[], $2::bigint[]) AS u(first, last) WHERE t.delivery > \
+     u.first AND t.delivery <= u.last",
+    "DELETE FROM steps t USING unnest($1::bigint[], $2::bigint[]) AS u(first, last) WHERE t.delivery > \
+     u.first AND t.delivery <= u.last",
+    "DELETE FROM results t USING unnest($1::bigint[], $2::bigint[]) AS u(first, last) WHERE t.delivery > \
+     u.first AND t.delivery <= u.last",
     // Root events of operations that were submitted in SQL may have ordinals in between.
-    "DELETE FROM events t USING unnest($1, $2) AS u(first, last) WHERE t.ordinal > u.first AND t.ordinal <= u.last \
+    "DELETE FROM events t USING unnest($1::bigint[], $2::bigint[]) AS u(first, last) WHERE t.ordinal > \
+     u.first AND t.ordinal <= u.last \
      AND t.operation = (SELECT o.id FROM operations o WHERE o.ordinal = u.first)",
-    "DELETE FROM ended t USING unnest($1, $2) AS u(first, last) WHERE t.ordinal > u.first AND t.ordinal <= u.last",
-    "DELETE FROM attempts WHERE delivery IN (SELECT ordinal FROM ended WHERE later = ANY($1)) AND $2 IS NOT NULL",
-    "DELETE FROM steps WHERE delivery IN (SELECT ordinal FROM ended WHERE later = ANY($1)) AND $2 IS NOT NULL",
-    "DELETE FROM results WHERE delivery IN (SELECT ordinal FROM ended WHERE later = ANY($1)) AND $2 IS NOT NULL",
-    "DELETE FROM events WHERE later = ANY($1) AND $2 IS NOT NULL",
-    "DELETE FROM ended WHERE later = ANY($1) AND $2 IS NOT NULL",
+    "DELETE FROM ended t USING unnest($1::bigint[], $2::bigint[]) AS u(first, last) WHERE t.ordinal > u.first \
+     AND t.ordinal <= u.last",
+    "DELETE FROM attempts WHERE delivery IN (SELECT ordinal FROM ended WHERE later = ANY($1)) AND \
+     $2::bigint[] IS NOT NULL",
+    "DELETE FROM steps WHERE delivery IN (SELECT ordinal FROM ended WHERE later = ANY($1)) AND $2::bigint[] \
+     IS NOT NULL",
+    "DELETE FROM results WHERE delivery IN (SELECT ordinal FROM ended WHERE later = ANY($1)) AND $2::bigint[] \
+     IS NOT NULL",
+    "DELETE FROM events WHERE later = ANY($1) AND $2::bigint[] IS NOT NULL",
+    "DELETE FROM ended WHERE later = ANY($1) AND $2::bigint[] IS NOT NULL",
 ];
 
 pub(super) fn prune(book: &mut PostgresBook, before: Timestamp, now: Timestamp, max: usize) -> Try<usize> {
