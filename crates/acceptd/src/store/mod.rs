@@ -52,7 +52,11 @@ pub fn open(url: &str) -> Result<Arc<dyn Store>> {
         Some(("sqlite", path)) if !path.is_empty() => Ok(Arc::new(sqlite::SqliteStore::open(path)?)),
         #[cfg(feature = "postgres")]
         Some(("postgres" | "postgresql", _)) => Ok(Arc::new(postgres::PostgresStore::open(url)?)),
-        _ => Err(Error::invalid(format!("{url:?} names no store; write sqlite:FILE or postgres://…"))),
+        // The URL may hold a password.
+        Some((scheme, _)) => {
+            Err(Error::invalid(format!("{scheme}: names no store; write sqlite:FILE or postgres://…")))
+        }
+        None => Err(Error::invalid(format!("{url:?} names no store; write sqlite:FILE or postgres://…"))),
     }
 }
 

@@ -100,11 +100,13 @@ pub(super) fn schema_name(name: &str) -> Result<String> {
         name.len() <= 48
             && name.starts_with(|first: char| first.is_ascii_lowercase() || first == '_')
             && name.chars().all(|one| one.is_ascii_lowercase() || one.is_ascii_digit() || one == '_')
+            && !name.starts_with("pg_")
+            && name != "public"
     };
     match is_word(name) {
         true => Ok(name.to_owned()),
         false => Err(Error::invalid(format!(
-            "{name:?} is no name for a schema: up to 48 of a-z, 0-9 and _, with no digit first"
+            "{name:?} is no name for a schema of acceptd's own: up to 48 of a-z, 0-9 and _, with no digit first"
         ))),
     }
 }
@@ -143,7 +145,7 @@ mod tests {
     #[test]
     fn what_is_wrong_with_a_url_is_said() {
         let wrong = |url: &str| Place::of(url).unwrap_err().message().to_owned();
-        assert!(wrong("postgres://h/d?schema=Up").contains("\"Up\" is no name for a schema"));
+        assert!(wrong("postgres://h/d?schema=Up").contains("\"Up\" is no name for a schema of acceptd's own"));
         assert!(wrong("postgres://h/d?sslmode=maybe").contains("sslmode=maybe is none of"));
         assert!(wrong("postgres://h/d?pooler=statement").contains("pooler=statement"));
         assert!(wrong("postgres://h/d?colour=red").contains("the store's URL can't be read"));

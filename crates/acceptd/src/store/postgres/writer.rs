@@ -18,7 +18,7 @@ use super::error::{self, Failure, Try};
 use super::pending::Write;
 use super::place::Place;
 use super::request::{Kind, PostgresBook, Request};
-use super::row::{get, id};
+use super::row::get;
 use super::session::Bind;
 use super::{load, open};
 use crate::store::Elsewhere;
@@ -36,6 +36,8 @@ const CALL_EVERY: Duration = Duration::from_millis(5);
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// A node that was silent for longer counts as gone, as far as calls go.
 const COMPANY: Duration = Duration::from_secs(60);
+/// How long it is asked whether something was committed.
+const UNKNOWN_MAX: Duration = Duration::from_secs(60);
 /// Entries of the log that are kept for nodes that are behind.
 const LOG_KEPT: i64 = 4_096;
 /// Entries that are read at once; who is further behind reads everything anew.
@@ -80,7 +82,7 @@ const PEN: &str = "SELECT pg_advisory_xact_lock($1)";
 const UNSEEN: &str = "SELECT version, last, backlog, facts FROM log WHERE version > $1 ORDER BY version LIMIT $2";
 const ENTRY: &str = "INSERT INTO log (version, token, last, backlog, facts) VALUES ($1, $2, $3, $4, $5)";
 const TRIM: &str = "DELETE FROM log WHERE version < $1";
-const TOKEN: &str = "SELECT token FROM log WHERE version = $1";
+const TOKEN: &str = "SELECT (SELECT token FROM log WHERE version = $1), (SELECT min(version) FROM log)";
 
 /// How a transaction went wrong.
 struct Gone {
@@ -220,10 +222,13 @@ impl Writer {
                 Ok(()) => return self.note_success(),
                 Err(gone) => gone,
             };
-            if let Some(entry) = gone.unknown
-                && self.was_committed(entry)
-            {
-                return self.note_success();
+            if let Some(entry) = gone.unknown {
+                match self.was_committed(entry) {
+                    Some(true) => return self.note_success(),
+                    // What may have been stored is not done once more.
+                    None => return self.fail_all(batch, gone.failure),
+                    Some(false) => {}
+                }
             }
             self.give_up(&gone.failure);
             let passes = error::is_lost(&gone.failure) || error::is_passing(&gone.failure);
@@ -251,6 +256,11 @@ impl Writer {
         }
         for request in batch {
             if let Err(gone) = self.transact(std::slice::from_mut(request)) {
+                if let Some(entry) = gone.unknown
+                    && self.was_committed(entry) == Some(true)
+                {
+                    continue;
+                }
                 self.give_up(&gone.failure);
                 tracing::error!(failure = ?gone.failure, "a command failed");
                 request.fail(gone.failure.into());
@@ -286,28 +296,39 @@ impl Writer {
         self.book.tables.replace_session(None);
     }
 
-    /// Whether an entry of the log was committed, though nobody said so.
-    fn was_committed(&mut self, (version, token): (i64, Uuid)) -> bool {
-        for _ in 0..TRIES {
+    /// Whether an entry of the log was committed, though nobody said so; None when that can't be told.
+    fn was_committed(&mut self, (version, token): (i64, Uuid)) -> Option<bool> {
+        let deadline = Instant::now() + UNKNOWN_MAX;
+        self.gauges.away.store(true, Relaxed);
+        while Instant::now() < deadline {
             self.book.tables.forget();
             self.version = -1;
             self.book.tables.replace_session(None);
-            // With the pen in hand nobody else writes; the entry that follows keeps a late one out.
-            let asked = self.begin().and_then(|()| {
-                let rows = self.book.tables.read(TOKEN, &[&version])?;
-                let found = rows.first().map(|row| id::<Uuid>(row, 0)).transpose()? == Some(token);
-                let entry = self.entry(self.version + 1, Uuid::from_bytes(rand::random()), &[])?;
-                self.book.tables.commit(entry)?;
-                self.version += 1;
-                Ok(found)
-            });
-            match asked {
+            match self.look_up(version, token) {
                 Ok(found) => return found,
                 Err(gone) => self.give_up(&gone.failure),
             }
             self.book.tables.wait(async { tokio::time::sleep(PAUSE).await });
         }
-        false
+        None
+    }
+
+    /// Looks an entry up with the pen in hand, so that nobody else writes; the entry that follows keeps a late one out.
+    fn look_up(&mut self, version: i64, token: Uuid) -> Result<Option<bool>, Gone> {
+        self.begin()?;
+        let rows = self.book.tables.read(TOKEN, &[&version])?;
+        let (found, oldest): (Option<Uuid>, Option<i64>) = match rows.first() {
+            Some(row) => (get(row, 0)?, get(row, 1)?),
+            None => (None, None),
+        };
+        let entry = self.entry(self.version + 1, Uuid::from_bytes(rand::random()), &[])?;
+        self.book.tables.commit(entry)?;
+        self.version += 1;
+        Ok(match found {
+            Some(found) => Some(found == token),
+            None if oldest.is_some_and(|oldest| oldest > version) => None,
+            None => Some(false),
+        })
     }
 
     fn transact(&mut self, batch: &mut [Box<dyn Request>]) -> Result<(), Gone> {
@@ -354,12 +375,17 @@ impl Writer {
             self.connect()?;
         }
         let session = self.book.tables.session()?;
-        let (pen, since) = (self.place.pen(), self.version.max(0));
+        // Who reads everything anew needs no entries.
+        let (pen, since) = (self.place.pen(), if self.version < 0 { i64::MAX } else { self.version });
         let (pen, unseen): ([&dyn Bind; 1], [&dyn Bind; 2]) = ([&pen], [&since, &LOG_READ]);
         let rows = self.book.tables.wait(async {
             session.statement(PEN, &pen).await?;
             session.statement(UNSEEN, &unseen).await?;
-            let asked = (session.begin(""), session.rows(PEN, &pen), session.rows(UNSEEN, &unseen));
+            let asked = (
+                session.begin("ISOLATION LEVEL READ COMMITTED"),
+                session.rows(PEN, &pen),
+                session.rows(UNSEEN, &unseen),
+            );
             let (begun, held, rows) = futures_util::join!(asked.0, asked.1, asked.2);
             begun?;
             held?;
@@ -472,7 +498,7 @@ impl Writer {
         let (last, backlog) = (self.book.ids.last(), self.book.backlog);
         let params: Vec<Box<dyn Bind + Send>> =
             vec![Box::new(version), Box::new(token), Box::new(last), Box::new(backlog), Box::new(facts)];
-        let mut entry = vec![Write { sql: ENTRY, params, expected: Some(1) }];
+        let mut entry = vec![Write { sql: ENTRY, params, expected: None }];
         if version % (LOG_KEPT / 8) == 0 {
             entry.push(Write { sql: TRIM, params: vec![Box::new(version - LOG_KEPT)], expected: None });
         }

@@ -3,6 +3,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
@@ -20,12 +21,25 @@ const SQLITE_MIN: i32 = 3_051_003;
 const MIGRATIONS: [&str; 2] =
     [include_str!("migrations/0001_init.sql"), include_str!("migrations/0002_observations.sql")];
 
+/// How often the lock is asked for. A program that another one starts has it for a moment too, until it is itself.
+const LOCK_TRIES: u32 = 20;
+/// How long it waits in between.
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
+
 /// Takes the lock that keeps other processes out. It is held until the file is dropped.
 pub(super) fn lock(path: &Path) -> Result<File> {
     let lock_path = beside(path, ".lock");
     let opened = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&lock_path);
     let file = opened.map_err(|cause| cannot_lock(path, cause))?;
-    match file.try_lock() {
+    let mut locked = file.try_lock();
+    for _ in 0..LOCK_TRIES {
+        if !matches!(locked, Err(TryLockError::WouldBlock)) {
+            break;
+        }
+        std::thread::sleep(LOCK_PAUSE);
+        locked = file.try_lock();
+    }
+    match locked {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => {
             let message = format!("{} is held by another process that is running now", path.display());
