@@ -93,26 +93,15 @@ pub(super) fn lock(turnstile: &Mutex<Turnstile>) -> MutexGuard<'_, Turnstile> {
 
 impl<T: Tables> Book<T> {
     /// A book of tables whose last ordinal and whose backlog are these.
-    pub(super) fn open(mut tables: T, last: i64, backlog: i64, turnstile: Arc<Mutex<Turnstile>>) -> Try<Self, T> {
-        let names = tables.names()?;
-        let mut book = Self {
-            tables,
-            ids: Ids::after(last),
-            names,
-            backlog,
-            turnstile,
-            takers: Vec::new(),
-            serving: Vec::new(),
-            deferred: Vec::new(),
-            running: HashMap::new(),
-            operations: HashMap::new(),
-        };
-        book.load_turnstile()?;
+    #[cfg(feature = "sqlite")]
+    pub(super) fn open(tables: T, last: i64, backlog: i64, turnstile: Arc<Mutex<Turnstile>>) -> Try<Self, T> {
+        let mut book = Self::unread(tables, turnstile);
+        book.ids = Ids::after(last);
+        book.forget(backlog)?;
         Ok(book)
     }
 
     /// A book that [`Book::forget`] reads before anything is asked of it.
-    #[cfg(feature = "postgres")]
     pub(super) fn unread(tables: T, turnstile: Arc<Mutex<Turnstile>>) -> Self {
         Self {
             tables,
